@@ -1,0 +1,1 @@
+//! Configuration: text becomes all its problems, or a checked Config.

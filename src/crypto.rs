@@ -1,0 +1,245 @@
+//! Randomness, hashes, sealed values and secrets that cannot be printed. All of it is aws-lc-rs and the operating
+//! system's generator; there is no cryptography of our own here.
+
+use std::fmt;
+
+use aws_lc_rs::aead;
+use aws_lc_rs::constant_time;
+use aws_lc_rs::digest;
+use aws_lc_rs::hkdf;
+use aws_lc_rs::hmac;
+use data_encoding::BASE64URL_NOPAD;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use zeroize::Zeroize;
+
+/// A value that must never reach a log, a page or an error text: it has no `Display` or `Serialize`, its `Debug`
+/// shows nothing, and its memory is wiped when it is dropped.
+pub struct Secret<T: Zeroize>(T);
+
+impl<T: Zeroize> Secret<T> {
+    /// Takes charge of `value`.
+    pub fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself. The one word to look for in a review.
+    pub fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+/// `N` bytes from the operating system's generator (ASVS 11.5.1).
+///
+/// # Panics
+/// If the system has no randomness to give: a session id made from anything less must not exist.
+#[expect(
+    clippy::expect_used,
+    reason = "without randomness the only safe answer is none at all"
+)]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .expect("the operating system's random generator must work");
+    bytes
+}
+
+/// SHA-256.
+pub fn sha256(data: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, data).as_ref());
+    out
+}
+
+/// Compares without telling by its duration where two values differ.
+pub fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(one, other).is_ok()
+}
+
+/// Base64url without padding, as used in cookies and URLs.
+pub fn base64url(data: &[u8]) -> String {
+    BASE64URL_NOPAD.encode(data)
+}
+
+/// Reads base64url without padding; only the canonical form is accepted, so that one value has one spelling.
+pub fn from_base64url(text: &[u8]) -> Option<Vec<u8>> {
+    BASE64URL_NOPAD.decode(text).ok()
+}
+
+/// A key of the gateway's own. Each use derives its own key from it by a label (HKDF, RFC 5869), so that a value
+/// made for one purpose is refused for every other.
+#[derive(Debug)]
+pub struct Key(Secret<[u8; 32]>);
+
+impl Key {
+    /// A fresh key.
+    pub fn generate() -> Self {
+        Self(Secret::new(random()))
+    }
+
+    /// A key from 32 bytes kept elsewhere.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Secret::new(bytes))
+    }
+
+    /// A sealer for values of one purpose (authenticated encryption, AES-256-GCM with random nonces).
+    pub fn sealer(&self, label: &'static str) -> Sealer {
+        let mut bytes = self.derive(label);
+        #[expect(
+            clippy::expect_used,
+            reason = "the key has the algorithm's length by its type"
+        )]
+        let key =
+            aead::RandomizedNonceKey::new(&aead::AES_256_GCM, &bytes).expect("32 bytes are an AES-256 key");
+        bytes.zeroize();
+        Sealer(key)
+    }
+
+    /// A keyed hash for values of one purpose (HMAC-SHA-256).
+    pub fn mac(&self, label: &'static str) -> Mac {
+        let mut bytes = self.derive(label);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
+        bytes.zeroize();
+        Mac(key)
+    }
+
+    #[expect(clippy::expect_used, reason = "HKDF-SHA-256 always yields 32 bytes")]
+    fn derive(&self, label: &'static str) -> [u8; 32] {
+        let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, b"vestibule").extract(self.0.expose());
+        let mut out = [0; 32];
+        secret
+            .expand(&[label.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut out))
+            .expect("one hash length of output is always allowed");
+        out
+    }
+}
+
+/// Seals values so that nobody without the key can read or make them.
+#[derive(Debug)]
+pub struct Sealer(aead::RandomizedNonceKey);
+
+impl Sealer {
+    /// Encrypts and authenticates `plain`; `bound_to` must be given again to open it. Base64url text.
+    ///
+    /// # Panics
+    /// If the system has no randomness for the nonce.
+    #[expect(
+        clippy::expect_used,
+        reason = "sealing fails only without randomness or beyond 64 GiB"
+    )]
+    pub fn seal(&self, plain: &[u8], bound_to: &[u8]) -> String {
+        let mut buffer = plain.to_vec();
+        let nonce = self
+            .0
+            .seal_in_place_append_tag(aead::Aad::from(bound_to), &mut buffer)
+            .expect("sealing a short value cannot fail");
+        let mut out = nonce.as_ref().to_vec();
+        out.append(&mut buffer);
+        base64url(&out)
+    }
+
+    /// What was sealed, or nothing if the text was not made by [`Sealer::seal`] with this key and this `bound_to`.
+    pub fn open(&self, sealed: &[u8], bound_to: &[u8]) -> Option<Vec<u8>> {
+        let mut bytes = from_base64url(sealed)?;
+        let (nonce, body) = bytes.split_at_mut_checked(aead::NONCE_LEN)?;
+        let nonce = aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let plain = self
+            .0
+            .open_in_place(nonce, aead::Aad::from(bound_to), body)
+            .ok()?;
+        Some(plain.to_vec())
+    }
+}
+
+/// A keyed hash.
+#[derive(Debug)]
+pub struct Mac(hmac::Key);
+
+impl Mac {
+    /// The keyed hash of `parts`. Each part is preceded by its length, so that no two lists of parts look alike.
+    pub fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(context.sign().as_ref());
+        out
+    }
+
+    /// Whether `tag` is the keyed hash of `parts`; takes the same time wherever it differs.
+    pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
+        constant_time_eq(&self.sign(parts), tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_value_opens_only_with_its_key_label_and_binding() {
+        let key = Key::generate();
+        let sealed = key.sealer("return").seal(b"/reports?id=7", b"app.example");
+        assert_eq!(
+            key.sealer("return")
+                .open(sealed.as_bytes(), b"app.example")
+                .unwrap(),
+            b"/reports?id=7"
+        );
+        assert!(
+            key.sealer("return")
+                .open(sealed.as_bytes(), b"other.example")
+                .is_none()
+        );
+        assert!(
+            key.sealer("login")
+                .open(sealed.as_bytes(), b"app.example")
+                .is_none()
+        );
+        assert!(
+            Key::generate()
+                .sealer("return")
+                .open(sealed.as_bytes(), b"app.example")
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_sealed_value_that_was_touched_does_not_open() {
+        let sealer = Key::generate().sealer("x");
+        let sealed = sealer.seal(b"value", b"");
+        let swapped = sealed.chars().rev().collect::<String>();
+        for bad in ["", "A", "!!", &sealed[1..], &swapped] {
+            assert!(sealer.open(bad.as_bytes(), b"").is_none(), "{bad} opened");
+        }
+    }
+
+    #[test]
+    fn parts_cannot_be_shifted_between_fields() {
+        let mac = Key::generate().mac("form");
+        let tag = mac.sign(&[b"ab", b"c"]);
+        assert!(mac.verify(&[b"ab", b"c"], &tag));
+        assert!(!mac.verify(&[b"a", b"bc"], &tag));
+    }
+
+    #[test]
+    fn a_secret_cannot_be_printed() {
+        assert_eq!(format!("{:?}", Secret::new(String::from("hunter2"))), "Secret(…)");
+    }
+}

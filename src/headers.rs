@@ -1,0 +1,6 @@
+//! Header fields in and out, as pure functions over a `HeaderMap`.
+
+pub mod cookies;
+pub mod forwarded;
+pub mod harden;
+pub mod hop;

@@ -1,0 +1,50 @@
+//! The person a session belongs to, as the app is told of them.
+
+use std::fmt;
+
+/// A user's name as it is known to the login that vouches for it: the key of accounts, sessions and logs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserName(Box<str>);
+
+impl UserName {
+    /// At most so many characters are a name.
+    pub const MAX_CHARS: usize = 128;
+
+    /// Reads a name: 1 to 128 characters, none of them a control character, no white space at either end.
+    pub fn parse(text: &str) -> Option<Self> {
+        let length = text.chars().count();
+        let clean = !text.chars().any(char::is_control) && text.trim() == text;
+        ((1..=Self::MAX_CHARS).contains(&length) && clean).then(|| Self(text.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Who somebody is: what the identity headers are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The unique name.
+    pub name: UserName,
+    /// The mail address, if known.
+    pub email: Option<Box<str>>,
+    /// The name a person would say, if known.
+    pub display_name: Option<Box<str>>,
+    /// The groups the person is in, in the order the login gave them.
+    pub groups: Vec<Box<str>>,
+}
+
+impl User {
+    /// Whether the person is in `group`.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|own| &**own == group)
+    }
+}

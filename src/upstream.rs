@@ -1,0 +1,45 @@
+//! The way to the app: where it is, how requests get there, how answers come back.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::net::Authority;
+
+/// Where one server of an app listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `http://host:port`.
+    Http(Authority),
+    /// `https://host:port`, with the certificate verified for this host.
+    Https(Authority),
+    /// `unix:/path/to/socket`, plain HTTP.
+    Unix(PathBuf),
+}
+
+/// What the app believes the browser's scheme to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresentScheme {
+    /// The truth: `https` in forwarded headers, `Origin` and `Referer` untouched.
+    Https,
+    /// An app that insists on plain HTTP: `Origin` and `Referer` of our own origin are rewritten to `http`.
+    Http,
+}
+
+/// How an app is reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its servers, at least one; requests take turns, and a server that cannot be reached is skipped for a while.
+    pub servers: Vec<Endpoint>,
+    /// Certificate authorities for `https` servers beside (instead of) the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The scheme the app is shown.
+    pub present_scheme: PresentScheme,
+    /// So many connections to the app at most, over all workers; nothing means no limit.
+    pub max_connections: Option<usize>,
+    /// How long an unused connection is kept; shorter than the app's own keep-alive.
+    pub idle: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long the app may take to begin its answer.
+    pub response_timeout: Duration,
+}
