@@ -39,6 +39,7 @@ impl Timestamp {
     }
 
     /// This point moved `by` into the future, at most to the end of time.
+    #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(millis(by)))
     }
@@ -74,10 +75,7 @@ impl Clock {
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "the clock itself")]
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
-        Self(Source::System {
-            wall_at_start: wall,
-            boot_at_start: boot_millis(),
-        })
+        Self(Source::System { wall_at_start: wall, boot_at_start: boot_millis() })
     }
 
     /// A clock that stands at `start` and moves only by [`Clock::advance`].
@@ -88,10 +86,9 @@ impl Clock {
     /// The present moment. Never goes back.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System {
-                wall_at_start,
-                boot_at_start,
-            } => Timestamp(wall_at_start.saturating_add(boot_millis().saturating_sub(*boot_at_start))),
+            Source::System { wall_at_start, boot_at_start } => {
+                Timestamp(wall_at_start.saturating_add(boot_millis().saturating_sub(*boot_at_start)))
+            }
             Source::Manual(at) => Timestamp(at.load(Ordering::SeqCst)),
         }
     }
@@ -119,10 +116,7 @@ mod tests {
 
     #[test]
     fn a_timestamp_reads_as_rfc_3339() {
-        assert_eq!(
-            Timestamp::from_millis(1_700_000_000_123).to_string(),
-            "2023-11-14T22:13:20.123Z"
-        );
+        assert_eq!(Timestamp::from_millis(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
     }
 
     #[test]

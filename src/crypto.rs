@@ -45,15 +45,10 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
 ///
 /// # Panics
 /// If the system has no randomness to give: a session id made from anything less must not exist.
-#[expect(
-    clippy::expect_used,
-    reason = "without randomness the only safe answer is none at all"
-)]
+#[expect(clippy::expect_used, reason = "without randomness the only safe answer is none at all")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    SysRng
-        .try_fill_bytes(&mut bytes)
-        .expect("the operating system's random generator must work");
+    SysRng.try_fill_bytes(&mut bytes).expect("the operating system's random generator must work");
     bytes
 }
 
@@ -96,12 +91,10 @@ impl Key {
     }
 
     /// A sealer for values of one purpose (authenticated encryption, AES-256-GCM with random nonces).
+    #[expect(clippy::expect_used, reason = "the key has the algorithm's length by its type")]
+    #[expect(clippy::missing_panics_doc, reason = "it cannot happen")]
     pub fn sealer(&self, label: &'static str) -> Sealer {
         let mut bytes = self.derive(label);
-        #[expect(
-            clippy::expect_used,
-            reason = "the key has the algorithm's length by its type"
-        )]
         let key =
             aead::RandomizedNonceKey::new(&aead::AES_256_GCM, &bytes).expect("32 bytes are an AES-256 key");
         bytes.zeroize();
@@ -137,10 +130,7 @@ impl Sealer {
     ///
     /// # Panics
     /// If the system has no randomness for the nonce.
-    #[expect(
-        clippy::expect_used,
-        reason = "sealing fails only without randomness or beyond 64 GiB"
-    )]
+    #[expect(clippy::expect_used, reason = "sealing fails only without randomness or beyond 64 GiB")]
     pub fn seal(&self, plain: &[u8], bound_to: &[u8]) -> String {
         let mut buffer = plain.to_vec();
         let nonce = self
@@ -157,10 +147,7 @@ impl Sealer {
         let mut bytes = from_base64url(sealed)?;
         let (nonce, body) = bytes.split_at_mut_checked(aead::NONCE_LEN)?;
         let nonce = aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let plain = self
-            .0
-            .open_in_place(nonce, aead::Aad::from(bound_to), body)
-            .ok()?;
+        let plain = self.0.open_in_place(nonce, aead::Aad::from(bound_to), body).ok()?;
         Some(plain.to_vec())
     }
 }
@@ -196,28 +183,10 @@ mod tests {
     fn a_sealed_value_opens_only_with_its_key_label_and_binding() {
         let key = Key::generate();
         let sealed = key.sealer("return").seal(b"/reports?id=7", b"app.example");
-        assert_eq!(
-            key.sealer("return")
-                .open(sealed.as_bytes(), b"app.example")
-                .unwrap(),
-            b"/reports?id=7"
-        );
-        assert!(
-            key.sealer("return")
-                .open(sealed.as_bytes(), b"other.example")
-                .is_none()
-        );
-        assert!(
-            key.sealer("login")
-                .open(sealed.as_bytes(), b"app.example")
-                .is_none()
-        );
-        assert!(
-            Key::generate()
-                .sealer("return")
-                .open(sealed.as_bytes(), b"app.example")
-                .is_none()
-        );
+        assert_eq!(key.sealer("return").open(sealed.as_bytes(), b"app.example").unwrap(), b"/reports?id=7");
+        assert!(key.sealer("return").open(sealed.as_bytes(), b"other.example").is_none());
+        assert!(key.sealer("login").open(sealed.as_bytes(), b"app.example").is_none());
+        assert!(Key::generate().sealer("return").open(sealed.as_bytes(), b"app.example").is_none());
     }
 
     #[test]

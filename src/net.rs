@@ -77,16 +77,13 @@ impl Host {
         let text = text.strip_suffix('.').unwrap_or(text);
         let fits = !text.is_empty() && text.len() <= 253;
         let labels = text.split('.').all(|label| {
-            let legal = label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+            let legal =
+                label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
             !label.is_empty() && label.len() <= 63 && legal
         });
         // All-numeric names are addresses to a browser: only the dotted form with four parts is one to us.
-        let last_numeric = text
-            .rsplit('.')
-            .next()
-            .is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()));
+        let last_numeric =
+            text.rsplit('.').next().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()));
         let address = !last_numeric || text.parse::<Ipv4Addr>().is_ok();
         (fits && labels && address).then(|| Self(text.to_ascii_lowercase().into()))
     }
@@ -115,11 +112,8 @@ pub struct Authority {
 impl Authority {
     /// Reads `host` or `host:port`; user information, paths, spaces and empty ports are refused.
     pub fn parse(text: &str) -> Option<Self> {
-        let end_of_host = if text.starts_with('[') {
-            text.find(']')? + 1
-        } else {
-            text.find(':').unwrap_or(text.len())
-        };
+        let end_of_host =
+            if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
         let (host, rest) = text.split_at_checked(end_of_host)?;
         let port = match rest.strip_prefix(':') {
             None if rest.is_empty() => None,
@@ -128,10 +122,7 @@ impl Authority {
             }
             None | Some(_) => return None,
         };
-        Some(Self {
-            host: Host::parse(host)?,
-            port,
-        })
+        Some(Self { host: Host::parse(host)?, port })
     }
 
     /// Whether `origin` is exactly the origin of this authority under `scheme` (RFC 6454 §6.2).
@@ -142,7 +133,7 @@ impl Authority {
         let Some(other) = Self::parse(rest) else {
             return false;
         };
-        let port = |authority: &Self| authority.port.unwrap_or(scheme.default_port());
+        let port = |authority: &Self| authority.port.unwrap_or_else(|| scheme.default_port());
         written.eq_ignore_ascii_case(scheme.as_str()) && other.host == self.host && port(&other) == port(self)
     }
 
@@ -194,10 +185,7 @@ mod tests {
 
     #[test]
     fn a_host_has_one_spelling() {
-        assert_eq!(
-            Host::parse("App.Example.COM.").unwrap().as_str(),
-            "app.example.com"
-        );
+        assert_eq!(Host::parse("App.Example.COM.").unwrap().as_str(), "app.example.com");
         assert_eq!(Host::parse("[0:0::1]").unwrap().as_str(), "[::1]");
         assert_eq!(Host::parse("127.0.0.1").unwrap().as_str(), "127.0.0.1");
     }
@@ -228,19 +216,8 @@ mod tests {
         let with_port = Authority::parse("app:8443").unwrap();
         assert_eq!((with_port.host.as_str(), with_port.port), ("app", Some(8443)));
         assert_eq!(Authority::parse("[::1]:8443").unwrap().to_string(), "[::1]:8443");
-        for bad in [
-            "app:",
-            "app:99999",
-            "app:80:80",
-            "u@app",
-            "app/x",
-            "app:+80",
-            "[::1]x",
-        ] {
-            assert!(
-                Authority::parse(bad).is_none(),
-                "{bad:?} was taken for an authority"
-            );
+        for bad in ["app:", "app:99999", "app:80:80", "u@app", "app/x", "app:+80", "[::1]x"] {
+            assert!(Authority::parse(bad).is_none(), "{bad:?} was taken for an authority");
         }
     }
 
@@ -259,10 +236,7 @@ mod tests {
             "https://app.example/",
             "app.example",
         ] {
-            assert!(
-                !own.is_origin(Scheme::Https, other),
-                "{other:?} passed for the own origin"
-            );
+            assert!(!own.is_origin(Scheme::Https, other), "{other:?} passed for the own origin");
         }
     }
 
@@ -277,10 +251,7 @@ mod tests {
     #[test]
     fn an_ipv6_subscriber_is_one_client() {
         let client = |text: &str| ClientAddr(text.parse().unwrap());
-        assert_eq!(
-            client("2001:db8:1:2::1").network(),
-            client("2001:db8:1:2:ffff::9").network()
-        );
+        assert_eq!(client("2001:db8:1:2::1").network(), client("2001:db8:1:2:ffff::9").network());
         assert_ne!(client("192.0.2.1").network(), client("192.0.2.2").network());
     }
 }

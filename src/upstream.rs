@@ -1,9 +1,26 @@
 //! The way to the app: where it is, how requests get there, how answers come back.
 
+mod answer;
+mod balance;
+mod client;
+mod connect;
+mod pool;
+mod socket;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::Authority;
+use crate::upstream::balance::Balance;
+use crate::upstream::connect::Connector;
+use crate::upstream::pool::Capacity;
+
+pub use crate::upstream::answer::AnswerBody;
+pub use crate::upstream::client::Client;
+pub use crate::upstream::client::SendError;
+pub use crate::upstream::connect::ConnectError;
+pub use crate::upstream::connect::RootsError;
 
 /// Where one server of an app listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,4 +59,33 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long the app may take to begin its answer.
     pub response_timeout: Duration,
+}
+
+/// One app: what all workers share about it.
+#[derive(Debug)]
+pub struct Upstream {
+    settings: Settings,
+    connector: Connector,
+    balance: Balance,
+    capacity: Arc<Capacity>,
+}
+
+impl Upstream {
+    /// Prepares the way to the app; nothing is connected yet.
+    ///
+    /// # Errors
+    /// If the certificate authorities for its `https` servers cannot be had.
+    pub fn new(settings: Settings) -> Result<Self, RootsError> {
+        Ok(Self {
+            connector: Connector::new(&settings)?,
+            balance: Balance::new(settings.servers.len()),
+            capacity: Arc::new(Capacity::new(settings.max_connections)),
+            settings,
+        })
+    }
+
+    /// A worker's own way to the app. Must be called on the worker's runtime.
+    pub fn client(self: &Arc<Self>) -> Client {
+        Client::new(Arc::clone(self))
+    }
 }
