@@ -1,4 +1,19 @@
-//! What happened, for people and machines: audit events, the access log, figures.
+//! What happened, for people and machines: audit events, the access log, diagnostics, figures.
+//!
+//! `docs/logs-and-metrics.md` is the inventory of what leaves here (ASVS 16.1.1); a test compares it with the code.
+
+pub mod audit;
+pub mod diagnostics;
+pub mod event;
+pub mod log;
+pub mod metrics;
+
+mod counters;
+mod exposition;
+mod flood;
+mod line;
+mod mask;
+mod outlet;
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,4 +44,23 @@ pub struct Settings {
     pub access: bool,
     /// Where audit events go.
     pub audit: AuditSink,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    const INVENTORY: &str = include_str!("../docs/logs-and-metrics.md");
+
+    /// The first column's names in every table below the heading `title`.
+    pub(super) fn inventory(title: &str) -> BTreeSet<String> {
+        INVENTORY
+            .lines()
+            .skip_while(|line| *line != format!("## {title}"))
+            .skip(1)
+            .take_while(|line| !line.starts_with("## "))
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
 }
