@@ -4,3 +4,5 @@ pub mod cookies;
 pub mod forwarded;
 pub mod harden;
 pub mod hop;
+pub mod location;
+mod set_cookie;

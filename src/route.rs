@@ -1,9 +1,13 @@
 //! Which app a request is for: host and path find the site.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::access::csrf::Csrf;
+use crate::access::path::CanonicalPath;
+use crate::access::rules::Rules;
 use crate::headers::harden::ResponsePolicy;
+use crate::identity::headers::IdentityHeaders;
 use crate::net::Host;
 use crate::session::lifetime::Lifetime;
 
@@ -40,6 +44,10 @@ pub struct Site {
     pub login: bool,
     /// How long sessions live here.
     pub lifetime: Lifetime,
+    /// Who may do what.
+    pub rules: Rules,
+    /// How the app is told who is asking.
+    pub identity: IdentityHeaders,
     /// Requests from other origins.
     pub csrf: Csrf,
     /// How answers are hardened.
@@ -52,8 +60,128 @@ pub struct Site {
     pub upstream: crate::upstream::Settings,
 }
 
-/// All sites.
+/// All sites, found by host and then by the longest mount that holds the path.
 #[derive(Debug)]
 pub struct Routes {
     sites: Vec<Arc<Site>>,
+    /// For each host its sites, longest mount first.
+    by_host: HashMap<Host, Vec<Arc<Site>>>,
+}
+
+impl Routes {
+    /// Builds the tables.
+    pub fn new(sites: Vec<Site>) -> Self {
+        let sites: Vec<Arc<Site>> = sites.into_iter().map(Arc::new).collect();
+        let mut by_host: HashMap<Host, Vec<Arc<Site>>> = HashMap::new();
+        for site in &sites {
+            for host in &site.hosts {
+                let mounted = by_host.entry(host.clone()).or_default();
+                let longer = |other: &Arc<Site>| depth(other) >= depth(site);
+                mounted.insert(mounted.partition_point(longer), Arc::clone(site));
+            }
+        }
+        Self { sites, by_host }
+    }
+
+    /// The site a request is for; nothing if the host is unknown or nothing is mounted there.
+    pub fn find(&self, host: &Host, path: &CanonicalPath) -> Option<&Arc<Site>> {
+        let mut mounted = self.by_host.get(host)?.iter();
+        mounted.find(|site| path.is_within(&site.mount))
+    }
+
+    /// Whether some site answers to `host`.
+    pub fn knows(&self, host: &Host) -> bool {
+        self.by_host.contains_key(host)
+    }
+
+    /// All sites, in the order of the configuration.
+    pub fn sites(&self) -> &[Arc<Site>] {
+        &self.sites
+    }
+}
+
+/// How long a mount is, written with a slash at the end or without.
+fn depth(site: &Site) -> usize {
+    site.mount.trim_end_matches('/').len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::headers::harden::AppCookies;
+    use crate::headers::harden::CachePolicy;
+    use crate::headers::harden::Hsts;
+    use crate::net::Authority;
+    use crate::upstream;
+
+    fn site(id: usize, hosts: &[&str], mount: &str) -> Site {
+        Site {
+            id,
+            hosts: hosts.iter().map(|host| Host::parse(host).unwrap()).collect(),
+            mount: mount.to_owned(),
+            mode: Mode::Enforce,
+            login: true,
+            lifetime: Lifetime::new(Duration::from_mins(1), Duration::from_mins(10)).unwrap(),
+            rules: Rules::new(Vec::new()),
+            identity: IdentityHeaders::default(),
+            csrf: Csrf::SameOrigin,
+            responses: ResponsePolicy {
+                hsts: Hsts::Off,
+                frame_ancestors: None,
+                cache: CachePolicy::App,
+                cookies: AppCookies::Pass,
+            },
+            service_workers: ServiceWorkers::Deny,
+            body_limit: None,
+            upstream: upstream::Settings {
+                servers: vec![upstream::Endpoint::Http(
+                    Authority::parse("127.0.0.1:5000").unwrap(),
+                )],
+                ca_file: None,
+                present_scheme: upstream::PresentScheme::Https,
+                max_connections: None,
+                idle: Duration::from_secs(1),
+                connect_timeout: Duration::from_secs(5),
+                response_timeout: Duration::from_mins(1),
+            },
+        }
+    }
+
+    #[test]
+    fn host_and_longest_mount_find_the_site() {
+        let routes = Routes::new(vec![
+            site(0, &["a.example", "b.example"], "/"),
+            site(1, &["a.example"], "/wiki"),
+            site(2, &["a.example"], "/wiki/old/"),
+            site(3, &["c.example"], "/only"),
+        ]);
+        for (host, path, expected) in [
+            ("a.example", "/", Some(0)),
+            ("a.example", "/wiki", Some(1)),
+            ("a.example", "/wiki/", Some(1)),
+            ("a.example", "/wiki/x", Some(1)),
+            ("a.example", "/w%69ki/x", Some(1)),
+            ("a.example", "/wikipedia", Some(0)),
+            ("a.example", "/Wiki", Some(0)),
+            ("a.example", "/wiki/old", Some(2)),
+            ("a.example", "/wiki/old/x", Some(2)),
+            ("a.example", "/wiki/older", Some(1)),
+            ("b.example", "/wiki", Some(0)),
+            ("c.example", "/only/x", Some(3)),
+            ("c.example", "/", None),
+            ("d.example", "/", None),
+        ] {
+            let (host, parsed) = (Host::parse(host).unwrap(), CanonicalPath::parse(path).unwrap());
+            assert_eq!(
+                routes.find(&host, &parsed).map(|site| site.id),
+                expected,
+                "{host}{path}"
+            );
+        }
+        assert!(routes.knows(&Host::parse("c.example").unwrap()));
+        assert!(!routes.knows(&Host::parse("d.example").unwrap()));
+        assert_eq!(routes.sites().len(), 4);
+    }
 }

@@ -1,4 +1,21 @@
-//! Requests that another site made the browser send.
+//! Requests that another site made the browser send, and how a page load is told from a script's call.
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::header::ACCEPT;
+use http::header::ORIGIN;
+
+use crate::net::Authority;
+use crate::net::Scheme;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// What a site does about unsafe requests and WebSocket handshakes that come from another origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,4 +26,206 @@ pub enum Csrf {
     Report,
     /// They pass.
     Off,
+}
+
+/// Whose page made the browser send a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// One of our own origin, nobody's (typed, bookmarked), or no browser at all.
+    Own,
+    /// Another's, and what gave it away.
+    Foreign(&'static str),
+}
+
+/// Tells whose page made the browser send a request to `own` under `scheme` (ASVS 3.5.1; Fetch Metadata §2.3).
+///
+/// `Sec-Fetch-Site` decides where it is present; `Origin` only where it is not, because honest pages with
+/// `no-referrer` send `Origin: null`. The caller knows for which requests it matters: unsafe methods, and WebSocket
+/// handshakes, which are GET but never safe.
+pub fn provenance(headers: &HeaderMap, own: &Authority, scheme: Scheme) -> Provenance {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let (site, origin) = (sites.next(), origins.next());
+    if sites.next().is_some() || origins.next().is_some() {
+        return Provenance::Foreign("Sec-Fetch-Site or Origin is repeated");
+    }
+    if let Some(site) = site {
+        return match site.as_bytes() {
+            b"same-origin" | b"none" => Provenance::Own,
+            b"same-site" => Provenance::Foreign("Sec-Fetch-Site is same-site"),
+            b"cross-site" => Provenance::Foreign("Sec-Fetch-Site is cross-site"),
+            _ => Provenance::Foreign("Sec-Fetch-Site is unknown"),
+        };
+    }
+    let Some(origin) = origin else {
+        return Provenance::Own;
+    };
+    match origin.to_str() {
+        Ok(text) if own.is_origin(scheme, text) => Provenance::Own,
+        Ok("null") => Provenance::Foreign("Origin is null"),
+        Ok(_) | Err(_) => Provenance::Foreign("Origin is another origin"),
+    }
+}
+
+/// Whether a method asks for nothing to be changed (RFC 9110 §9.2.1).
+pub fn is_safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(method)
+}
+
+/// Whether a person is waiting for a page, who may be sent to the login page instead (HTTP-23).
+///
+/// A page in a frame counts: the login page itself refuses to be framed. A page fetched ahead does not: nobody looks
+/// at it, and a login must not begin unseen.
+pub fn is_navigation(headers: &HeaderMap, method: &Method) -> bool {
+    let is = |name: &HeaderName, value: &str| {
+        let line = headers.get(name).map(HeaderValue::as_bytes);
+        line.is_some_and(|line| line.eq_ignore_ascii_case(value.as_bytes()))
+    };
+    let ahead = mentions(headers, &SEC_PURPOSE, "prefetch") || mentions(headers, &PURPOSE, "prefetch");
+    if !matches!(*method, Method::GET | Method::HEAD) || ahead || is(&X_REQUESTED_WITH, "XMLHttpRequest") {
+        return false;
+    }
+    let page = match headers.get(SEC_FETCH_DEST) {
+        None => true,
+        Some(dest) => matches!(
+            dest.as_bytes(),
+            b"document" | b"iframe" | b"frame" | b"embed" | b"object"
+        ),
+    };
+    let asked = match headers.get(SEC_FETCH_MODE) {
+        Some(mode) => mode.as_bytes() == b"navigate",
+        None => mentions(headers, &ACCEPT, "text/html"),
+    };
+    page && asked
+}
+
+/// Whether a line of the field contains `word`, in any case.
+fn mentions(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    headers.get_all(name).iter().any(|line| {
+        let mut windows = line.as_bytes().windows(word.len());
+        windows.any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.append(HeaderName::from_static(name), value);
+        }
+        headers
+    }
+
+    fn is_own(lines: &[(&'static str, &str)]) -> bool {
+        let own = Authority::parse("app.example:8443").unwrap();
+        provenance(&headers(lines), &own, Scheme::Https) == Provenance::Own
+    }
+
+    #[test]
+    fn fetch_metadata_decides_where_it_is_present() {
+        for (site, own) in [
+            ("same-origin", true),
+            ("none", true),
+            ("same-site", false),
+            ("cross-site", false),
+            ("Same-Origin", false),
+            ("", false),
+            ("same-origin, cross-site", false),
+        ] {
+            for origin in ["https://app.example:8443", "https://evil.example", "null"] {
+                assert_eq!(
+                    is_own(&[("sec-fetch-site", site), ("origin", origin)]),
+                    own,
+                    "{site} {origin}"
+                );
+            }
+        }
+        assert!(!is_own(&[
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-site", "same-origin")
+        ]));
+        assert!(!is_own(&[
+            ("sec-fetch-site", "same-origin"),
+            ("origin", "a"),
+            ("origin", "a")
+        ]));
+    }
+
+    #[test]
+    fn without_fetch_metadata_the_origin_must_be_exactly_ours() {
+        for (origin, own) in [
+            ("https://app.example:8443", true),
+            ("http://app.example:8443", false),
+            ("https://app.example", false),
+            ("https://evil@app.example:8443", false),
+            ("https://app.example:8443.evil", false),
+            ("https://app.example.evil:8443", false),
+            ("https://app.example:8443/", false),
+            ("null", false),
+            ("", false),
+            ("https://äpp.example:8443", false),
+        ] {
+            assert_eq!(is_own(&[("origin", origin)]), own, "{origin}");
+        }
+        assert!(!is_own(&[
+            ("origin", "https://app.example:8443"),
+            ("origin", "https://app.example:8443")
+        ]));
+        assert!(is_own(&[]), "a program that is no browser sends neither");
+    }
+
+    #[test]
+    fn only_a_waiting_person_is_a_navigation() {
+        let navigate = ("sec-fetch-mode", "navigate");
+        let html = ("accept", "text/html,*/*;q=0.8");
+        for (lines, navigation) in [
+            (vec![navigate], true),
+            (vec![navigate, ("sec-fetch-dest", "document")], true),
+            (vec![navigate, ("sec-fetch-dest", "iframe")], true),
+            (vec![navigate, ("sec-fetch-dest", "empty")], false),
+            (vec![("sec-fetch-mode", "cors"), html], false),
+            (
+                vec![("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image"), html],
+                false,
+            ),
+            (vec![("sec-fetch-mode", "websocket")], false),
+            (vec![html], true),
+            (vec![("accept", "*/*")], false),
+            (vec![], false),
+            (vec![("sec-fetch-dest", "script"), html], false),
+            (vec![html, ("x-requested-with", "XMLHttpRequest")], false),
+            (vec![navigate, ("sec-purpose", "prefetch;prerender")], false),
+            (vec![navigate, ("purpose", "prefetch")], false),
+        ] {
+            assert_eq!(
+                is_navigation(&headers(&lines), &Method::GET),
+                navigation,
+                "{lines:?}"
+            );
+            assert_eq!(
+                is_navigation(&headers(&lines), &Method::HEAD),
+                navigation,
+                "{lines:?}"
+            );
+            assert!(!is_navigation(&headers(&lines), &Method::POST), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn safe_methods_are_those_of_the_standard() {
+        assert!(
+            ["GET", "HEAD", "OPTIONS"]
+                .iter()
+                .all(|name| is_safe(&name.parse().unwrap()))
+        );
+        assert!(
+            ["POST", "PUT", "DELETE", "PATCH", "get", "QUERY"]
+                .iter()
+                .all(|name| !is_safe(&name.parse().unwrap()))
+        );
+    }
 }

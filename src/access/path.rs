@@ -1,1 +1,239 @@
-//! Placeholder.
+//! Paths and the patterns of rules: one reading of a path, or a refusal.
+//!
+//! A rule protects only if gateway and app read the same path. The request's bytes go to the app unchanged, so every
+//! path that some app could read in another way (dot segments, doubled slashes, encoded delimiters, matrix
+//! parameters) is refused here instead of being tidied up (RFC 9110 §7.7; HTTP-20).
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a path has no single reading. The answer is 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
+pub enum AmbiguousPath {
+    /// It is empty or does not begin with a slash.
+    NotAbsolute,
+    /// It contains a control character, a space or a byte that must be percent-encoded.
+    IllegalByte,
+    /// It contains `\`, `;`, `?` or `#`.
+    Delimiter,
+    /// It contains one of these, `/`, `%` or a control character in percent-encoded form.
+    EncodedDelimiter,
+    /// A `%` is not followed by two hexadecimal digits.
+    BadEscape,
+    /// Its decoded form is not UTF-8.
+    NotUtf8,
+    /// It contains `//`.
+    EmptySegment,
+    /// One of its segments is `.` or `..`, encoded or not.
+    DotSegment,
+}
+
+impl AmbiguousPath {
+    /// The reason for logs and answers.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::NotAbsolute => "the path does not begin with a slash",
+            Self::IllegalByte => "the path contains a byte that must be percent-encoded",
+            Self::Delimiter => "the path contains a backslash or semicolon",
+            Self::EncodedDelimiter => "the path contains a percent-encoded delimiter or control character",
+            Self::BadEscape => "the path contains an incomplete percent-escape",
+            Self::NotUtf8 => "the path is not UTF-8",
+            Self::EmptySegment => "the path contains an empty segment",
+            Self::DotSegment => "the path contains a dot segment",
+        }
+    }
+}
+
+/// A path that gateway and app cannot read differently, percent-decoded once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanonicalPath(Box<str>);
+
+impl CanonicalPath {
+    /// Reads the path of a request target, without its query.
+    pub fn parse(raw: &str) -> Result<Self, AmbiguousPath> {
+        if !raw.starts_with('/') {
+            return Err(AmbiguousPath::NotAbsolute);
+        }
+        for byte in raw.bytes() {
+            match byte {
+                0..=b' ' | 0x7f.. => return Err(AmbiguousPath::IllegalByte),
+                b'\\' | b';' | b'?' | b'#' => return Err(AmbiguousPath::Delimiter),
+                _ => {}
+            }
+        }
+        let decoded = decode(raw)?;
+        let mut segments = decoded.split('/').skip(1).peekable();
+        while let Some(segment) = segments.next() {
+            match segment {
+                "." | ".." => return Err(AmbiguousPath::DotSegment),
+                "" if segments.peek().is_some() => return Err(AmbiguousPath::EmptySegment),
+                _ => {}
+            }
+        }
+        Ok(Self(decoded.into()))
+    }
+
+    /// The percent-decoded path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a segment names version control data or an environment file, which no app means to serve
+    /// (ASVS 13.4.1): such requests are answered 404 and never reach the app.
+    pub fn is_never_served(&self) -> bool {
+        const NEVER: [&str; 4] = [".git", ".svn", ".hg", ".env"];
+        // File systems that ignore case serve `.GIT` too.
+        let named = |segment: &str| NEVER.iter().any(|name| name.eq_ignore_ascii_case(segment));
+        self.0.split('/').any(named)
+    }
+
+    /// Whether the path is `mount` itself or below it, by whole segments and byte for byte; `/` holds everything.
+    pub fn is_within(&self, mount: &str) -> bool {
+        let stem = mount.strip_suffix('/').unwrap_or(mount);
+        let rest = self.0.strip_prefix(stem);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl fmt::Display for CanonicalPath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Percent-decodes once, refusing what would act as a delimiter if somebody decoded again or decoded earlier.
+fn decode(raw: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
+    if !raw.contains('%') {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut bytes = raw.bytes();
+    let mut decoded = Vec::with_capacity(raw.len());
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(hex).ok_or(AmbiguousPath::BadEscape);
+        let byte = digit()? << 4 | digit()?;
+        if matches!(byte, b'/' | b'\\' | b';' | b'?' | b'#' | b'%' | 0..b' ' | 0x7f) {
+            return Err(AmbiguousPath::EncodedDelimiter);
+        }
+        decoded.push(byte);
+    }
+    let text = String::from_utf8(decoded).map_err(|_malformed| AmbiguousPath::NotUtf8)?;
+    if text.chars().any(char::is_control) {
+        return Err(AmbiguousPath::EncodedDelimiter);
+    }
+    Ok(Cow::Owned(text))
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+/// Why a text is no pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It does not begin with a slash.
+    #[error("a path begins with `/`")]
+    NotAbsolute,
+    /// `*` stands elsewhere than alone in the last segment.
+    #[error("`*` may only be the whole last segment, as in `/static/*`")]
+    Star,
+    /// No request's path could match: it has an empty or dot segment.
+    #[error("`//`, `.` and `..` never match, because such requests are refused")]
+    Segment,
+    /// No request's path could match: it has a delimiter, an escape or a control character.
+    #[error("`{0}` never matches: write the path decoded and without query or parameters")]
+    Character(char),
+}
+
+/// The path of a rule: exact, or everything at and below a path (`/x/*`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// The path without `/*`.
+    stem: Box<str>,
+    /// The same in the folding of [`Pattern::matches_loosely`], without trailing slash.
+    folded: Box<str>,
+    /// Whether paths below match too.
+    below: bool,
+}
+
+impl Pattern {
+    /// Reads a pattern, written as the decoded path.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if !text.starts_with('/') {
+            return Err(PatternError::NotAbsolute);
+        }
+        let (stem, below) = text.strip_suffix("/*").map_or((text, false), |stem| (stem, true));
+        let illegal = |c: &char| matches!(c, '\\' | ';' | '?' | '#' | '%') || c.is_control();
+        if let Some(character) = stem.chars().find(illegal) {
+            return Err(PatternError::Character(character));
+        }
+        if stem.contains('*') {
+            return Err(PatternError::Star);
+        }
+        let trimmed = stem.strip_suffix('/').filter(|_| !below).unwrap_or(stem);
+        let mut segments = trimmed.split('/').skip(1);
+        if segments.any(|segment| matches!(segment, "" | "." | "..")) {
+            return Err(PatternError::Segment);
+        }
+        Ok(Self {
+            stem: stem.into(),
+            folded: fold(trimmed).collect::<String>().into(),
+            below,
+        })
+    }
+
+    /// The pattern that every path matches, `/*`.
+    pub fn everything() -> Self {
+        Self {
+            stem: "".into(),
+            folded: "".into(),
+            below: true,
+        }
+    }
+
+    /// Whether `path` is the pattern's, byte for byte: for rules that open something.
+    pub fn matches_exactly(&self, path: &CanonicalPath) -> bool {
+        if self.below {
+            path.is_within(&self.stem)
+        } else {
+            *path.0 == *self.stem
+        }
+    }
+
+    /// Whether some app could take `path` for the pattern's, as Express does: without regard to letter case and
+    /// trailing slash. For rules that restrict something.
+    pub fn matches_loosely(&self, path: &CanonicalPath) -> bool {
+        let mut rest = fold(&path.0);
+        if !self.folded.chars().all(|wanted| rest.next() == Some(wanted)) {
+            return false;
+        }
+        match rest.next() {
+            None => true,
+            Some('/') => self.below || rest.next().is_none(),
+            Some(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.stem)?;
+        formatter.write_str(if self.below { "/*" } else { "" })
+    }
+}
+
+/// Letters without case. By way of upper case, so that letters which only meet there (`ſ` and `s`) are one.
+fn fold(text: &str) -> impl Iterator<Item = char> {
+    text.chars()
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+}
+
+#[cfg(test)]
+mod tests;

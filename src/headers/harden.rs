@@ -1,6 +1,40 @@
 //! What the app sends, made safe for the browser.
+//!
+//! Runs on every answer, so the usual one costs a few removals and insertions of constants and no allocation. It never
+//! weakens what an app says more strictly itself, and never touches a body.
 
+use http::HeaderMap;
+use http::HeaderName;
 use http::HeaderValue;
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use http::header::CONTENT_SECURITY_POLICY;
+use http::header::CONTENT_TYPE;
+use http::header::EXPIRES;
+use http::header::REFERRER_POLICY;
+use http::header::SERVER;
+use http::header::STRICT_TRANSPORT_SECURITY;
+use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::header::X_FRAME_OPTIONS;
+
+use crate::clock::Timestamp;
+use crate::headers::set_cookie;
+pub use crate::headers::set_cookie::CookieReport;
+use crate::net::Authority;
+
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+const X_POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
+
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const PRIVATE: HeaderValue = HeaderValue::from_static("private");
+/// One day: a mistake in the roll-out heals by itself.
+const HSTS_AUTO: HeaderValue = HeaderValue::from_static("max-age=86400");
+const HSTS_AUTO_SECS: u64 = 86_400;
 
 /// `Strict-Transport-Security` (RFC 6797) of a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,3 +79,292 @@ pub struct ResponsePolicy {
     /// The app's own cookies.
     pub cookies: AppCookies,
 }
+
+/// How far an answer may spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privacy {
+    /// Anybody may get it, logged in or not.
+    Public,
+    /// It was made for somebody who is logged in, or refuses somebody who is not.
+    Protected,
+    /// It sets or clears a session: no cache may keep it, whatever the app says (COOKIE-17).
+    Session,
+}
+
+/// What hardening must know about an answer and its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The present.
+    pub now: Timestamp,
+    /// The answer's status.
+    pub status: StatusCode,
+    /// Whether the browser came by https.
+    pub secure: bool,
+    /// Whether it came to port 443 and saw a certificate that is not our development one.
+    pub hsts_allowed: bool,
+    /// How far the answer may spread.
+    pub privacy: Privacy,
+    /// Our own host and port.
+    pub authority: &'a Authority,
+    /// The names of our own cookies.
+    pub reserved: &'a [&'a str],
+}
+
+/// What hardening changed that somebody may want to know of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hardened {
+    /// The app's cookies.
+    pub cookies: CookieReport,
+    /// Whether `Clear-Site-Data` would have cleared our session.
+    pub site_data: bool,
+    /// Whether the app offered a protected answer to shared caches.
+    pub shared: bool,
+}
+
+/// Makes an app's answer safe.
+pub fn harden(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<'_>) -> Hardened {
+    remove_internal(headers);
+    let cookies = set_cookie::harden(headers, policy.cookies, answer);
+    let site_data = keep_our_site_data(headers);
+    transport(headers, policy, answer);
+    if let Some(sources) = &policy.frame_ancestors {
+        restrict_framing(headers, sources);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(REFERRER_POLICY) {
+        headers.insert(
+            REFERRER_POLICY,
+            HeaderValue::from_static("strict-origin-when-cross-origin"),
+        );
+    }
+    if answer.privacy != Privacy::Public && !headers.contains_key(CORP) {
+        headers.insert(CORP, SAME_ORIGIN);
+    }
+    let shared = restrict_caching(headers, policy.cache, answer);
+    Hardened {
+        cookies,
+        site_data,
+        shared,
+    }
+}
+
+/// The same for the gateway's own answers, which are never cached and never framed (WEB-8 to WEB-15). A page's own
+/// content security policy stays.
+pub fn own_page(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<'_>) {
+    transport(headers, policy, answer);
+    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+        let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(CONTENT_SECURITY_POLICY, nothing);
+    }
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(REFERRER_POLICY) {
+        headers.insert(
+            REFERRER_POLICY,
+            HeaderValue::from_static("strict-origin-when-cross-origin"),
+        );
+    }
+    if !headers.contains_key(COOP) {
+        headers.insert(COOP, HeaderValue::from_static("same-origin-allow-popups"));
+    }
+    headers.insert(CORP, SAME_ORIGIN);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+}
+
+/// Takes out what tells an attacker what runs here, and orders to a proxy that we are not (attacks M07).
+fn remove_internal(headers: &mut HeaderMap) {
+    const FAMILIES: [&str; 6] = [
+        "aspnet",
+        "accel-",
+        "sendfile",
+        "lighttpd-send",
+        "litespeed-",
+        "reproxy-",
+    ];
+    const NAMES: [&str; 5] = [
+        "runtime",
+        "generator",
+        "version",
+        "powered-by-plesk",
+        "powered-cms",
+    ];
+    headers.remove(SERVER);
+    headers.remove(X_POWERED_BY);
+    let internal = |name: &&HeaderName| {
+        name.as_str().strip_prefix("x-").is_some_and(|rest| {
+            NAMES.contains(&rest) || FAMILIES.iter().any(|family| rest.starts_with(family))
+        })
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(internal).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Takes the words out of `Clear-Site-Data` that would end our session without us (COOKIE-14).
+fn keep_our_site_data(headers: &mut HeaderMap) -> bool {
+    if !headers.contains_key(CLEAR_SITE_DATA) {
+        return false;
+    }
+    let lines = headers.get_all(CLEAR_SITE_DATA).iter().map(HeaderValue::as_bytes);
+    let words: Vec<&[u8]> = lines
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    let ours = |word: &&&[u8]| {
+        let word = word.strip_prefix(b"\"").unwrap_or(word);
+        let word = word.strip_suffix(b"\"").unwrap_or(word);
+        word == b"*" || word.eq_ignore_ascii_case(b"cookies")
+    };
+    let kept: Vec<&[u8]> = words.iter().filter(|word| !ours(word)).copied().collect();
+    if kept.len() == words.len() {
+        return false;
+    }
+    match HeaderValue::from_bytes(&kept.join(&b", "[..])) {
+        Ok(line) if !kept.is_empty() => headers.insert(CLEAR_SITE_DATA, line),
+        Ok(_) | Err(_) => headers.remove(CLEAR_SITE_DATA),
+    };
+    true
+}
+
+/// `Strict-Transport-Security` once on https, never on http (RFC 6797 §7; TLS-7).
+fn transport(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<'_>) {
+    let value = match &policy.hsts {
+        Hsts::Always(value) if answer.secure => Some(value.clone()),
+        Hsts::Auto if answer.secure && answer.hsts_allowed => {
+            // An app that promises more keeps its word.
+            Some(longer_hsts(headers).unwrap_or(HSTS_AUTO))
+        }
+        Hsts::Always(_) | Hsts::Auto | Hsts::Off => None,
+    };
+    match value {
+        Some(value) => headers.insert(STRICT_TRANSPORT_SECURITY, value),
+        None => headers.remove(STRICT_TRANSPORT_SECURITY),
+    };
+}
+
+/// The app's own promise, if it is for longer than ours.
+fn longer_hsts(headers: &HeaderMap) -> Option<HeaderValue> {
+    let line = headers.get(STRICT_TRANSPORT_SECURITY)?;
+    let mut directives = line.to_str().ok()?.split(';').map(str::trim);
+    let seconds = directives.find_map(|directive| {
+        let (name, value) = directive.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        name.trim()
+            .eq_ignore_ascii_case("max-age")
+            .then(|| value.parse::<u64>().ok())?
+    });
+    (seconds? > HSTS_AUTO_SECS).then(|| line.clone())
+}
+
+/// Says who may frame the answer, as one more policy beside the app's own (policies add up, WEB-8). An app that says
+/// so itself is left alone; one that only forbids framing in the old field keeps that.
+fn restrict_framing(headers: &mut HeaderMap, sources: &str) {
+    let mut policies = headers.get_all(CONTENT_SECURITY_POLICY).iter();
+    if policies.any(|policy| has_frame_ancestors(policy.as_bytes())) {
+        return;
+    }
+    let denied = headers
+        .get(X_FRAME_OPTIONS)
+        .is_some_and(|line| line.as_bytes().eq_ignore_ascii_case(b"deny"));
+    let (policy, option) = match sources {
+        "'none'" => ("frame-ancestors 'none'", Some("DENY")),
+        "'self'" if denied => ("frame-ancestors 'none'", Some("DENY")),
+        "'self'" => ("frame-ancestors 'self'", Some("SAMEORIGIN")),
+        _ => ("", None),
+    };
+    let policy = match option {
+        Some(_) => Ok(HeaderValue::from_static(policy)),
+        None => HeaderValue::from_str(&format!("frame-ancestors {sources}")),
+    };
+    if let Ok(policy) = policy {
+        headers.append(CONTENT_SECURITY_POLICY, policy);
+    }
+    match option {
+        Some(option) => headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static(option)),
+        // The old field knows no list.
+        None => headers.remove(X_FRAME_OPTIONS),
+    };
+}
+
+fn has_frame_ancestors(policies: &[u8]) -> bool {
+    let mut directives = policies.split(|byte| matches!(byte, b';' | b','));
+    directives.any(|directive| {
+        let name = directive.trim_ascii().split(u8::is_ascii_whitespace).next();
+        name.is_some_and(|name| name.eq_ignore_ascii_case(b"frame-ancestors"))
+    })
+}
+
+/// Keeps what was made for one person out of shared caches, which know no cookies (RFC 9111 §3.5; WEB-16). Tells
+/// whether the app had offered it to them.
+fn restrict_caching(headers: &mut HeaderMap, cache: CachePolicy, answer: &Answer<'_>) -> bool {
+    match answer.privacy {
+        Privacy::Public => return false,
+        Privacy::Session => {
+            headers.insert(CACHE_CONTROL, NO_STORE);
+            return false;
+        }
+        Privacy::Protected if cache == CachePolicy::App => return false,
+        Privacy::Protected => {}
+    }
+    headers.remove(SURROGATE_CONTROL);
+    headers.remove(CDN_CACHE_CONTROL);
+    if !headers.contains_key(CACHE_CONTROL) {
+        // A 304 says nothing about its type, and nothing new about what the browser has.
+        let told = headers.contains_key(EXPIRES) || answer.status == StatusCode::NOT_MODIFIED;
+        let page = cache == CachePolicy::NoStore && !told && is_page(headers);
+        headers.insert(CACHE_CONTROL, if page { NO_STORE } else { PRIVATE });
+        return false;
+    }
+    let lines = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|line| line.to_str().ok());
+    let directives: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    let says = |name: &str| {
+        directives
+            .iter()
+            .any(|directive| directive.eq_ignore_ascii_case(name))
+    };
+    if says("private") || says("no-store") {
+        return false;
+    }
+    let shared = |directive: &&&str| {
+        let name = directive.split('=').next().unwrap_or_default().trim();
+        ["public", "s-maxage", "proxy-revalidate"]
+            .iter()
+            .any(|word| name.eq_ignore_ascii_case(word))
+    };
+    let offered = directives.iter().any(|directive| shared(&directive));
+    let kept = directives
+        .iter()
+        .filter(|directive| !shared(directive) && !directive.is_empty());
+    let line = kept.fold(String::from("private"), |line, directive| line + ", " + directive);
+    let line = HeaderValue::try_from(line).unwrap_or(PRIVATE);
+    headers.insert(CACHE_CONTROL, line);
+    offered
+}
+
+/// Whether the content is a page or data, which changes and shows who is logged in.
+fn is_page(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    let kind = kind
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    let ends = |tail: &[u8]| {
+        let start = kind.len().checked_sub(tail.len());
+        start
+            .and_then(|start| kind.get(start..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(tail))
+    };
+    // `text/html`, `application/xhtml+xml`, `application/json`, `application/problem+json` …
+    ends(b"/html") || ends(b"/xhtml+xml") || ends(b"/json") || ends(b"+json")
+}
+
+#[cfg(test)]
+mod tests;
