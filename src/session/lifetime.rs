@@ -2,26 +2,206 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
+
 /// A session's limits: ended after `idle` without a request, and `absolute` after the login whatever happens.
+///
+/// Kept in whole seconds, since every session carries its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    idle: Duration,
-    absolute: Duration,
+    idle_secs: u32,
+    absolute_secs: u32,
 }
 
 impl Lifetime {
-    /// Limits that make sense together: both at least a second, idle no longer than absolute.
+    /// Limits that make sense together: both at least a second, idle no longer than absolute. Parts of a second are
+    /// left off.
     pub fn new(idle: Duration, absolute: Duration) -> Option<Self> {
-        (idle >= Duration::from_secs(1) && idle <= absolute).then_some(Self { idle, absolute })
+        (idle >= Duration::from_secs(1) && idle <= absolute).then(|| Self {
+            idle_secs: whole_secs(idle),
+            absolute_secs: whole_secs(absolute),
+        })
     }
 
     /// The idle limit.
     pub fn idle(&self) -> Duration {
-        self.idle
+        Duration::from_secs(self.idle_secs.into())
     }
 
     /// The absolute limit.
     pub fn absolute(&self) -> Duration {
-        self.absolute
+        Duration::from_secs(self.absolute_secs.into())
+    }
+
+    /// The shorter of both for each limit: what holds when two have a say.
+    #[must_use]
+    pub fn shorter(&self, other: &Self) -> Self {
+        Self {
+            idle_secs: self.idle_secs.min(other.idle_secs),
+            absolute_secs: self.absolute_secs.min(other.absolute_secs),
+        }
+    }
+}
+
+fn whole_secs(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// The moments a session is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The login. Nothing moves it.
+    pub began: Timestamp,
+    /// The last request of the person.
+    pub last_seen: Timestamp,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nobody used it for too long.
+    Idle,
+    /// The login is too long ago.
+    Absolute,
+    /// The person logged out.
+    LoggedOut,
+    /// Somebody logged in anew in the same browser.
+    Replaced,
+    /// The account is gone or disabled, or its password has changed.
+    UserRemoved,
+    /// An administrator ended it.
+    Administrator,
+}
+
+impl Why {
+    /// The reason as one word of a log line or an address.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Absolute => "absolute",
+            Self::LoggedOut => "logged_out",
+            Self::Replaced => "replaced",
+            Self::UserRemoved => "user_removed",
+            Self::Administrator => "administrator",
+        }
+    }
+}
+
+/// What the clock says about a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is within its limits.
+    Active,
+    /// It has reached one.
+    Ended(Why),
+}
+
+/// Judges a session. Where both limits are passed, the one that was reached first is the reason.
+pub fn verdict(times: &Times, lifetime: &Lifetime, now: Timestamp) -> Verdict {
+    let idle_end = times.last_seen.after(lifetime.idle());
+    let absolute_end = times.began.after(lifetime.absolute());
+    if now < idle_end.min(absolute_end) {
+        Verdict::Active
+    } else if absolute_end <= idle_end {
+        Verdict::Ended(Why::Absolute)
+    } else {
+        Verdict::Ended(Why::Idle)
+    }
+}
+
+/// How long a session still has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// If nobody uses it; never more than `absolute`.
+    pub idle: Duration,
+    /// Whatever happens.
+    pub absolute: Duration,
+}
+
+/// How long a session still has; zero for one that is over.
+pub fn remaining(times: &Times, lifetime: &Lifetime, now: Timestamp) -> Remaining {
+    let absolute = times.began.after(lifetime.absolute()).since(now);
+    let idle = times.last_seen.after(lifetime.idle()).since(now);
+    Remaining {
+        idle: idle.min(absolute),
+        absolute,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: u64 = 60_000;
+    const HOUR: u64 = 60 * MINUTE;
+
+    fn minutes(idle: u64, absolute: u64) -> Lifetime {
+        Lifetime::new(Duration::from_mins(idle), Duration::from_mins(absolute)).unwrap()
+    }
+
+    fn check(began: u64, last_seen: u64, now: u64, expected: Verdict) {
+        let times = Times {
+            began: Timestamp::from_millis(began),
+            last_seen: Timestamp::from_millis(last_seen),
+        };
+        let found = verdict(&times, &minutes(30, 8 * 60), Timestamp::from_millis(now));
+        assert_eq!(found, expected, "began {began}, seen {last_seen}, now {now}");
+    }
+
+    #[test]
+    fn each_limit_ends_a_session_at_its_millisecond() {
+        check(0, 0, 30 * MINUTE - 1, Verdict::Active);
+        check(0, 0, 30 * MINUTE, Verdict::Ended(Why::Idle));
+        check(0, 8 * HOUR - 1, 8 * HOUR - 1, Verdict::Active);
+        check(0, 8 * HOUR - 1, 8 * HOUR, Verdict::Ended(Why::Absolute));
+    }
+
+    #[test]
+    fn the_limit_that_came_first_is_the_reason() {
+        check(0, 0, 9 * HOUR, Verdict::Ended(Why::Idle));
+        check(0, 8 * HOUR - 10 * MINUTE, 9 * HOUR, Verdict::Ended(Why::Absolute));
+        check(0, 8 * HOUR - 30 * MINUTE, 8 * HOUR, Verdict::Ended(Why::Absolute));
+    }
+
+    #[test]
+    fn no_clock_makes_a_verdict_wrap_around() {
+        check(u64::MAX, u64::MAX, 0, Verdict::Active);
+        check(0, 0, u64::MAX, Verdict::Ended(Why::Idle));
+        check(
+            u64::MAX - 1,
+            u64::MAX - 1,
+            u64::MAX,
+            Verdict::Ended(Why::Absolute),
+        );
+        // Beyond 2038 (32-bit seconds) and a session that was seen before it began.
+        check(1 << 42, 1 << 42, (1 << 42) + MINUTE, Verdict::Active);
+        check(HOUR, 0, HOUR, Verdict::Ended(Why::Idle));
+    }
+
+    #[test]
+    fn what_remains_is_bounded_by_the_absolute_end_and_never_negative() {
+        let at = |millis| Times {
+            began: Timestamp::from_millis(0),
+            last_seen: Timestamp::from_millis(millis),
+        };
+        let left = |seen, now| remaining(&at(seen), &minutes(30, 60), Timestamp::from_millis(now));
+        let expected = |idle, absolute| Remaining {
+            idle: Duration::from_mins(idle),
+            absolute: Duration::from_mins(absolute),
+        };
+        assert_eq!(left(0, 0), expected(30, 60));
+        assert_eq!(left(50 * MINUTE, 50 * MINUTE), expected(10, 10));
+        assert_eq!(left(0, 2 * HOUR), expected(0, 0));
+    }
+
+    #[test]
+    fn limits_that_contradict_each_other_do_not_exist() {
+        let lifetime =
+            |idle, absolute| Lifetime::new(Duration::from_millis(idle), Duration::from_millis(absolute));
+        assert!(lifetime(999, 2000).is_none());
+        assert!(lifetime(2000, 1999).is_none());
+        assert_eq!(lifetime(1999, 1999).unwrap().idle(), Duration::from_secs(1));
+        assert!(Lifetime::new(Duration::MAX, Duration::MAX).is_some());
+        assert_eq!(minutes(10, 90).shorter(&minutes(20, 60)), minutes(10, 60));
     }
 }

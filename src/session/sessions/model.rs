@@ -1,0 +1,249 @@
+//! Any sequence of operations, compared with a model that is a list and an `if`.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::Strategy;
+use proptest::prop_oneof;
+use proptest::proptest;
+
+use super::tests::at;
+use super::tests::host;
+use super::tests::limits;
+use super::tests::login;
+use super::tests::sessions;
+use super::*;
+use crate::session::lifetime::Times;
+use crate::session::lifetime::Verdict;
+use crate::session::lifetime::verdict;
+use crate::session::store::conformance::Copies;
+
+const USERS: [&str; 3] = ["ada", "bob", "eve"];
+const HOSTS: [&str; 2] = ["app", "wiki"];
+const MAX: usize = 4;
+
+/// Sessions are named by the order they were begun in; a number that is too high means none.
+#[derive(Clone, Debug)]
+enum Step {
+    Advance {
+        millis: u64,
+    },
+    Begin {
+        user: usize,
+        host: usize,
+        replaces: usize,
+    },
+    End {
+        which: usize,
+        why: usize,
+    },
+    EndUser {
+        user: usize,
+    },
+    Find {
+        which: usize,
+        host: usize,
+        limits: usize,
+    },
+    FindStranger,
+    Sweep,
+    Touch {
+        which: usize,
+        before: u64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..6000_u64).prop_map(|millis| Step::Advance { millis }),
+        4 => (0..3_usize, 0..2_usize, 0..16_usize)
+            .prop_map(|(user, host, replaces)| Step::Begin { user, host, replaces }),
+        1 => (0..8_usize, 0..2_usize).prop_map(|(which, why)| Step::End { which, why }),
+        1 => (0..3_usize).prop_map(|user| Step::EndUser { user }),
+        5 => (0..8_usize, 0..2_usize, 0..2_usize)
+            .prop_map(|(which, host, limits)| Step::Find { which, host, limits }),
+        1 => proptest::strategy::Just(Step::FindStranger),
+        1 => proptest::strategy::Just(Step::Sweep),
+        5 => (0..8_usize, 0..2000_u64).prop_map(|(which, before)| Step::Touch { which, before }),
+    ];
+    proptest::collection::vec(step, 0..80)
+}
+
+fn site_limits(host: usize) -> Lifetime {
+    [limits(5, 20), limits(8, 12)][host]
+}
+
+fn why(index: usize) -> Why {
+    [Why::LoggedOut, Why::Administrator][index]
+}
+
+/// What a session is, said as plainly as possible.
+struct Plain {
+    user: usize,
+    host: usize,
+    times: Times,
+    ended: Option<Why>,
+}
+
+impl Plain {
+    fn end(&mut self, why: Why) {
+        self.ended = self.ended.or(Some(why));
+    }
+
+    fn expire(&mut self, lifetime: Lifetime, now: Timestamp) {
+        if let Verdict::Ended(why) = verdict(&self.times, &lifetime, now) {
+            self.end(why);
+        }
+    }
+}
+
+/// The model and the thing itself, side by side.
+struct Pair<S> {
+    now: Timestamp,
+    plain: Vec<Plain>,
+    real: BTreeMap<usize, (Token, Arc<Session>)>,
+    sessions: Sessions<S>,
+}
+
+impl<S: Store> Pair<S> {
+    async fn run(store: S, steps: Vec<Step>) {
+        let mut pair = Self {
+            now: at(1_000_000),
+            plain: Vec::new(),
+            real: BTreeMap::new(),
+            sessions: sessions(MAX, store),
+        };
+        for step in steps {
+            pair.step(&step).await;
+            pair.compare(&step);
+        }
+    }
+
+    async fn step(&mut self, step: &Step) {
+        let now = self.now;
+        match *step {
+            Step::Advance { millis } => self.now = now.after(Duration::from_millis(millis)),
+            Step::Begin { user, host, replaces } => self.begin(user, host, replaces).await,
+            Step::End { which, why: reason } => {
+                if let Some((_, session)) = self.real.get(&which) {
+                    self.sessions.end(session, why(reason)).await.unwrap();
+                    self.plain[which].end(why(reason));
+                }
+            }
+            Step::EndUser { user } => {
+                let name = UserName::parse(USERS[user]).unwrap();
+                let found = self.sessions.end_user(&name, Why::UserRemoved).await.unwrap();
+                let theirs = self.plain.iter_mut().filter(|plain| plain.user == user);
+                let alive = theirs.filter(|plain| plain.ended.is_none());
+                assert_eq!(alive.map(|plain| plain.end(Why::UserRemoved)).count(), found);
+            }
+            Step::Find { which, host, limits } => self.find(which, host, limits).await,
+            Step::FindStranger => {
+                let stranger = Token::generate();
+                let (host, lifetime) = (host(HOSTS[0]), site_limits(0));
+                let found = self
+                    .sessions
+                    .find(&stranger, &host, &lifetime, now)
+                    .await
+                    .unwrap();
+                assert!(matches!(found, Presence::Anonymous));
+            }
+            Step::Sweep => {
+                let ended = self.sessions.sweep(now).await.unwrap();
+                assert_eq!(self.sweep_plain(), ended);
+            }
+            Step::Touch { which, before } => self.touch(which, before),
+        }
+    }
+
+    async fn begin(&mut self, user: usize, host: usize, replaces: usize) {
+        let old = self.real.get(&replaces).map(|(_, session)| Arc::clone(session));
+        if old.is_some() {
+            self.plain[replaces].end(Why::Replaced);
+        }
+        if self.alive() >= MAX {
+            self.sweep_plain();
+        }
+        let login = login(USERS[user], HOSTS[host], site_limits(host));
+        let begun = self.sessions.begin(login, old.as_ref(), self.now).await;
+        assert_eq!(begun.is_ok(), self.alive() < MAX, "wrong about being full");
+        if let Ok(begun) = begun {
+            self.real.insert(self.plain.len(), begun);
+            let times = Times {
+                began: self.now,
+                last_seen: self.now,
+            };
+            self.plain.push(Plain {
+                user,
+                host,
+                times,
+                ended: None,
+            });
+        }
+    }
+
+    async fn find(&mut self, which: usize, on: usize, limits: usize) {
+        let Some((token, session)) = self.real.get(&which) else {
+            return;
+        };
+        let (here, lifetime) = (host(HOSTS[on]), site_limits(limits));
+        let found = self
+            .sessions
+            .find(token, &here, &lifetime, self.now)
+            .await
+            .unwrap();
+        let plain = &mut self.plain[which];
+        if plain.host != on {
+            assert!(matches!(found, Presence::Anonymous), "{found:?}");
+            return;
+        }
+        plain.expire(lifetime.shorter(&site_limits(plain.host)), self.now);
+        match (found, plain.ended) {
+            (Presence::Active(found), None) => assert!(Arc::ptr_eq(&found, session)),
+            (Presence::Ended(found), Some(expected)) => assert_eq!(found, expected),
+            (found, expected) => panic!("found {found:?}, expected {expected:?}"),
+        }
+    }
+
+    fn touch(&mut self, which: usize, before: u64) {
+        let Some((_, session)) = self.real.get(&which) else {
+            return;
+        };
+        let when = Timestamp::from_millis(self.now.as_millis() - before);
+        session.touch(when);
+        let plain = &mut self.plain[which];
+        let alive = verdict(&plain.times, &site_limits(plain.host), when) == Verdict::Active;
+        if plain.ended.is_none() && alive {
+            plain.times.last_seen = plain.times.last_seen.max(when);
+        }
+    }
+
+    fn sweep_plain(&mut self) -> usize {
+        let before = self.alive();
+        for plain in &mut self.plain {
+            plain.expire(site_limits(plain.host), self.now);
+        }
+        before - self.alive()
+    }
+
+    fn alive(&self) -> usize {
+        self.plain.iter().filter(|plain| plain.ended.is_none()).count()
+    }
+
+    fn compare(&self, step: &Step) {
+        assert_eq!(self.sessions.live(), self.alive(), "after {step:?}");
+        for (which, (_, session)) in &self.real {
+            let plain = &self.plain[*which];
+            assert_eq!(session.why_ended(), plain.ended, "{which} after {step:?}");
+            assert_eq!(session.times(), plain.times, "{which} after {step:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn sessions_do_what_the_model_does_whatever_is_asked(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(Pair::run(Memory::new(), steps.clone()));
+        runtime.block_on(Pair::run(Copies::default(), steps));
+    }
+}

@@ -1,0 +1,183 @@
+//! What sessions promise when the store fails, and when things happen at once.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use futures_util::FutureExt;
+use tokio::sync::Notify;
+
+use super::tests::ada;
+use super::tests::ask;
+use super::tests::assert_active;
+use super::tests::assert_ended;
+use super::tests::at;
+use super::tests::find;
+use super::tests::limits;
+use super::tests::sessions;
+use super::*;
+use crate::session::store::conformance::Copies;
+
+#[tokio::test]
+async fn a_broken_store_is_an_error_and_never_nobody() {
+    let sessions = sessions(9, Unsteady::default());
+    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    sessions.store.down.store(true, Ordering::SeqCst);
+    assert_active(&find(&sessions, &token, 1).await, &session);
+    let unknown = Token::generate();
+    let asked = ask(&sessions, &unknown, "app", limits(10, 25), 1);
+    assert!(asked.await.is_err());
+    assert!(sessions.end(&session, Why::LoggedOut).await.is_err());
+    assert!(
+        sessions
+            .end_user(&session.user().name, Why::UserRemoved)
+            .await
+            .is_err()
+    );
+    assert_eq!(session.why_ended(), None);
+    assert!(sessions.sweep(at(1)).await.is_err());
+    let begun = sessions.begin(ada(), None, at(1)).await;
+    assert!(matches!(begun, Err(BeginError::Store(_))));
+    let again = sessions.begin(ada(), Some(&session), at(1)).await;
+    assert!(matches!(again, Err(BeginError::Store(_))));
+    sessions.store.down.store(false, Ordering::SeqCst);
+    assert_active(&find(&sessions, &token, 1).await, &session);
+    assert_eq!(sessions.live(), 1);
+}
+
+#[tokio::test]
+async fn what_is_over_stays_over_when_the_store_fails_to_remove_it() {
+    let sessions = sessions(9, Unsteady::default());
+    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    sessions.store.down.store(true, Ordering::SeqCst);
+    let found = ask(&sessions, &token, "app", limits(10, 25), 10);
+    assert!(found.await.is_err());
+    assert_eq!(session.why_ended(), Some(Why::Idle));
+    sessions.store.down.store(false, Ordering::SeqCst);
+    assert_ended(&find(&sessions, &token, 10).await, Why::Idle);
+    assert_eq!((sessions.sweep(at(10)).await.unwrap(), sessions.live()), (1, 0));
+    assert_ended(&find(&sessions, &token, 10).await, Why::Idle);
+}
+
+#[tokio::test]
+async fn a_look_up_that_began_before_a_revocation_does_not_bring_the_session_back() {
+    let sessions = Arc::new(sessions(9, Unsteady::default()));
+    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (look_up, token) = overtaken_look_up(&sessions, token).await;
+    sessions
+        .end_user(&session.user().name, Why::UserRemoved)
+        .await
+        .unwrap();
+    sessions.store.go_on.notify_one();
+    assert_ended(&look_up.await.unwrap(), Why::UserRemoved);
+    assert!(sessions.cache.get(&token.hash()).is_none());
+    assert_ended(&find(&sessions, &token, 1).await, Why::UserRemoved);
+}
+
+#[tokio::test]
+async fn two_look_ups_at_once_end_up_with_one_session() {
+    let sessions = Arc::new(sessions(9, Unsteady::default()));
+    let (token, _) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (look_up, token) = overtaken_look_up(&sessions, token).await;
+    let Presence::Active(faster) = find(&sessions, &token, 1).await else {
+        panic!("the session is alive");
+    };
+    sessions.store.go_on.notify_one();
+    assert_active(&look_up.await.unwrap(), &faster);
+}
+
+#[test]
+fn no_thread_finds_a_session_again_once_it_was_ended() {
+    let sessions = sessions(9, Copies::default());
+    let find_now = |token: &Token| find(&sessions, token, 1).now_or_never().unwrap();
+    let watch = |token: &Token| loop {
+        let presence = find_now(token);
+        if !matches!(presence, Presence::Active(_)) {
+            return [presence, find_now(token)];
+        }
+    };
+    for _ in 0..300 {
+        let begun = sessions.begin(ada(), None, at(0)).now_or_never();
+        let (token, session) = begun.unwrap().unwrap();
+        // Cold, so that the look-ups race with the end for the store's answer.
+        sessions.cache.take(session.hash());
+        std::thread::scope(|scope| {
+            let watches = [(); 3].map(|()| scope.spawn(|| watch(&token)));
+            let ended = sessions.end(&session, Why::LoggedOut).now_or_never();
+            assert!(ended.unwrap().is_ok());
+            assert_ended(&find_now(&token), Why::LoggedOut);
+            for presence in watches.map(|watch| watch.join().unwrap()).as_flattened() {
+                assert_ended(presence, Why::LoggedOut);
+            }
+        });
+    }
+    assert_eq!(sessions.live(), 0);
+}
+
+/// A look-up with a cold cache that has its answer from the store and has not gone on yet.
+async fn overtaken_look_up(
+    sessions: &Arc<Sessions<Unsteady>>,
+    token: Token,
+) -> (tokio::task::JoinHandle<Presence>, Token) {
+    sessions.cache.take(&token.hash());
+    let again = Token::parse(token.encode().expose().as_bytes()).unwrap();
+    let slow = Arc::clone(sessions);
+    slow.store.pause.store(true, Ordering::SeqCst);
+    let look_up = tokio::spawn(async move { find(&slow, &token, 1).await });
+    sessions.store.answered.notified().await;
+    (look_up, again)
+}
+
+/// A store that breaks, and dawdles, when it is told to.
+#[derive(Default)]
+struct Unsteady {
+    copies: Copies,
+    down: AtomicBool,
+    /// The next answer to a look-up waits for `go_on` on its way.
+    pause: AtomicBool,
+    answered: Notify,
+    go_on: Notify,
+}
+
+impl Unsteady {
+    fn up(&self) -> Result<&Copies, StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError::new("down"));
+        }
+        Ok(&self.copies)
+    }
+}
+
+impl Store for Unsteady {
+    async fn create(&self, session: &Arc<Session>, capacity: usize) -> Result<Created, StoreError> {
+        self.up()?.create(session, capacity).await
+    }
+
+    async fn load(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Arc<Session>>, StoreError> {
+        let answer = self.up()?.load(hash, now).await?;
+        if self.pause.swap(false, Ordering::SeqCst) {
+            self.answered.notify_one();
+            self.go_on.notified().await;
+        }
+        Ok(answer)
+    }
+
+    async fn replace(&self, session: &Arc<Session>) -> Result<bool, StoreError> {
+        self.up()?.replace(session).await
+    }
+
+    async fn remove(&self, hash: &TokenHash) -> Result<bool, StoreError> {
+        self.up()?.remove(hash).await
+    }
+
+    async fn of_user(&self, user: &UserName) -> Result<Vec<Arc<Session>>, StoreError> {
+        self.up()?.of_user(user).await
+    }
+
+    async fn overdue(&self, now: Timestamp) -> Result<Vec<Arc<Session>>, StoreError> {
+        self.up()?.overdue(now).await
+    }
+
+    fn count(&self) -> usize {
+        self.copies.count()
+    }
+}
