@@ -69,10 +69,7 @@ pub struct State {
 impl State {
     /// Ready from the start.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self {
-            metrics,
-            not_ready: Mutex::default(),
-        }
+        Self { metrics, not_ready: Mutex::default() }
     }
 
     /// Not ready while `reason` lasts. The word is shown to whoever asks.
@@ -146,11 +143,7 @@ fn answer<B>(request: &Request<B>, what: Exposed, state: &State) -> Response<Ful
         return reply(refused.status(), TEXT, refused.to_string());
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = reply(
-            StatusCode::METHOD_NOT_ALLOWED,
-            TEXT,
-            "method not allowed".to_owned(),
-        );
+        let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed".to_owned());
         let allowed = HeaderValue::from_static("GET, HEAD");
         response.headers_mut().insert(header::ALLOW, allowed);
         return response;
@@ -165,11 +158,7 @@ fn answer<B>(request: &Request<B>, what: Exposed, state: &State) -> Response<Ful
 
 fn readiness(state: &State) -> Response<Full<Bytes>> {
     let reasons = state.reasons().clone();
-    let status = if reasons.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons });
     reply(status, "application/json", body.to_string())
 }

@@ -136,9 +136,7 @@ mod tests {
             service_workers: ServiceWorkers::Deny,
             body_limit: None,
             upstream: upstream::Settings {
-                servers: vec![upstream::Endpoint::Http(
-                    Authority::parse("127.0.0.1:5000").unwrap(),
-                )],
+                servers: vec![upstream::Endpoint::Http(Authority::parse("127.0.0.1:5000").unwrap())],
                 ca_file: None,
                 present_scheme: upstream::PresentScheme::Https,
                 max_connections: None,
@@ -174,11 +172,7 @@ mod tests {
             ("d.example", "/", None),
         ] {
             let (host, parsed) = (Host::parse(host).unwrap(), CanonicalPath::parse(path).unwrap());
-            assert_eq!(
-                routes.find(&host, &parsed).map(|site| site.id),
-                expected,
-                "{host}{path}"
-            );
+            assert_eq!(routes.find(&host, &parsed).map(|site| site.id), expected, "{host}{path}");
         }
         assert!(routes.knows(&Host::parse("c.example").unwrap()));
         assert!(!routes.knows(&Host::parse("d.example").unwrap()));

@@ -87,10 +87,7 @@ pub fn is_navigation(headers: &HeaderMap, method: &Method) -> bool {
     }
     let page = match headers.get(SEC_FETCH_DEST) {
         None => true,
-        Some(dest) => matches!(
-            dest.as_bytes(),
-            b"document" | b"iframe" | b"frame" | b"embed" | b"object"
-        ),
+        Some(dest) => matches!(dest.as_bytes(), b"document" | b"iframe" | b"frame" | b"embed" | b"object"),
     };
     let asked = match headers.get(SEC_FETCH_MODE) {
         Some(mode) => mode.as_bytes() == b"navigate",
@@ -137,22 +134,11 @@ mod tests {
             ("same-origin, cross-site", false),
         ] {
             for origin in ["https://app.example:8443", "https://evil.example", "null"] {
-                assert_eq!(
-                    is_own(&[("sec-fetch-site", site), ("origin", origin)]),
-                    own,
-                    "{site} {origin}"
-                );
+                assert_eq!(is_own(&[("sec-fetch-site", site), ("origin", origin)]), own, "{site} {origin}");
             }
         }
-        assert!(!is_own(&[
-            ("sec-fetch-site", "same-origin"),
-            ("sec-fetch-site", "same-origin")
-        ]));
-        assert!(!is_own(&[
-            ("sec-fetch-site", "same-origin"),
-            ("origin", "a"),
-            ("origin", "a")
-        ]));
+        assert!(!is_own(&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "same-origin")]));
+        assert!(!is_own(&[("sec-fetch-site", "same-origin"), ("origin", "a"), ("origin", "a")]));
     }
 
     #[test]
@@ -171,10 +157,7 @@ mod tests {
         ] {
             assert_eq!(is_own(&[("origin", origin)]), own, "{origin}");
         }
-        assert!(!is_own(&[
-            ("origin", "https://app.example:8443"),
-            ("origin", "https://app.example:8443")
-        ]));
+        assert!(!is_own(&[("origin", "https://app.example:8443"), ("origin", "https://app.example:8443")]));
         assert!(is_own(&[]), "a program that is no browser sends neither");
     }
 
@@ -188,10 +171,7 @@ mod tests {
             (vec![navigate, ("sec-fetch-dest", "iframe")], true),
             (vec![navigate, ("sec-fetch-dest", "empty")], false),
             (vec![("sec-fetch-mode", "cors"), html], false),
-            (
-                vec![("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image"), html],
-                false,
-            ),
+            (vec![("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image"), html], false),
             (vec![("sec-fetch-mode", "websocket")], false),
             (vec![html], true),
             (vec![("accept", "*/*")], false),
@@ -201,27 +181,15 @@ mod tests {
             (vec![navigate, ("sec-purpose", "prefetch;prerender")], false),
             (vec![navigate, ("purpose", "prefetch")], false),
         ] {
-            assert_eq!(
-                is_navigation(&headers(&lines), &Method::GET),
-                navigation,
-                "{lines:?}"
-            );
-            assert_eq!(
-                is_navigation(&headers(&lines), &Method::HEAD),
-                navigation,
-                "{lines:?}"
-            );
+            assert_eq!(is_navigation(&headers(&lines), &Method::GET), navigation, "{lines:?}");
+            assert_eq!(is_navigation(&headers(&lines), &Method::HEAD), navigation, "{lines:?}");
             assert!(!is_navigation(&headers(&lines), &Method::POST), "{lines:?}");
         }
     }
 
     #[test]
     fn safe_methods_are_those_of_the_standard() {
-        assert!(
-            ["GET", "HEAD", "OPTIONS"]
-                .iter()
-                .all(|name| is_safe(&name.parse().unwrap()))
-        );
+        assert!(["GET", "HEAD", "OPTIONS"].iter().all(|name| is_safe(&name.parse().unwrap())));
         assert!(
             ["POST", "PUT", "DELETE", "PATCH", "get", "QUERY"]
                 .iter()

@@ -129,9 +129,7 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// Why a text is no pattern.
@@ -181,29 +179,17 @@ impl Pattern {
         if segments.any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(PatternError::Segment);
         }
-        Ok(Self {
-            stem: stem.into(),
-            folded: fold(trimmed).collect::<String>().into(),
-            below,
-        })
+        Ok(Self { stem: stem.into(), folded: fold(trimmed).collect::<String>().into(), below })
     }
 
     /// The pattern that every path matches, `/*`.
     pub fn everything() -> Self {
-        Self {
-            stem: "".into(),
-            folded: "".into(),
-            below: true,
-        }
+        Self { stem: "".into(), folded: "".into(), below: true }
     }
 
     /// Whether `path` is the pattern's, byte for byte: for rules that open something.
     pub fn matches_exactly(&self, path: &CanonicalPath) -> bool {
-        if self.below {
-            path.is_within(&self.stem)
-        } else {
-            *path.0 == *self.stem
-        }
+        if self.below { path.is_within(&self.stem) } else { *path.0 == *self.stem }
     }
 
     /// Whether some app could take `path` for the pattern's, as Express does: without regard to letter case and
@@ -230,9 +216,7 @@ impl fmt::Display for Pattern {
 
 /// Letters without case. By way of upper case, so that letters which only meet there (`ſ` and `s`) are one.
 fn fold(text: &str) -> impl Iterator<Item = char> {
-    text.chars()
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]

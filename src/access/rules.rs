@@ -222,10 +222,7 @@ mod tests {
         ] {
             assert_eq!(*found(&rules, path, &Method::GET), allow, "{path}");
         }
-        assert_eq!(
-            *found(&Rules::new(Vec::new()), "/", &Method::GET),
-            Allow::Authenticated
-        );
+        assert_eq!(*found(&Rules::new(Vec::new()), "/", &Method::GET), Allow::Authenticated);
         let open = Rules::without_login(vec![rule("/x", Allow::Nobody)]);
         assert_eq!(*found(&open, "/", &Method::POST), Allow::Anyone);
         assert_eq!(*found(&open, "/X/", &Method::POST), Allow::Nobody);
@@ -252,10 +249,7 @@ mod tests {
     #[test]
     fn decisions_depend_on_who_asks() {
         let user = user();
-        let ada = Visitor {
-            user: &user,
-            authenticated: Timestamp::from_millis(0),
-        };
+        let ada = Visitor { user: &user, authenticated: Timestamp::from_millis(0) };
         let groups = |name: &str| Allow::Groups(vec![name.into()]);
         let users = |name: &str| Allow::Users(vec![name.into()]);
         for (allow, anonymous, logged_in) in [
@@ -277,10 +271,7 @@ mod tests {
     #[test]
     fn an_old_login_is_not_fresh_and_freshness_is_asked_only_of_those_who_may_enter() {
         let user = user();
-        let at = |millis| Visitor {
-            user: &user,
-            authenticated: Timestamp::from_millis(millis),
-        };
+        let at = |millis| Visitor { user: &user, authenticated: Timestamp::from_millis(millis) };
         let mut rule = rule("/*", Allow::Authenticated);
         rule.reauth_after = Some(Duration::from_mins(10));
         assert_eq!(judged(&rule, Some(&at(400_001))), "granted");

@@ -87,31 +87,17 @@ mod tests {
 
     #[test]
     fn an_address_or_localhost_is_answered() {
-        for host in [
-            "127.0.0.1:9180",
-            "10.1.2.3",
-            "[::1]:9180",
-            "[2001:db8::1]",
-            "localhost:9180",
-            "LOCALHOST",
-        ] {
-            assert_eq!(
-                verdict("/metrics", Version::HTTP_11, &[("host", host)]),
-                Ok(()),
-                "{host}"
-            );
+        for host in
+            ["127.0.0.1:9180", "10.1.2.3", "[::1]:9180", "[2001:db8::1]", "localhost:9180", "LOCALHOST"]
+        {
+            assert_eq!(verdict("/metrics", Version::HTTP_11, &[("host", host)]), Ok(()), "{host}");
         }
         assert_eq!(verdict("/health/live", Version::HTTP_10, &[]), Ok(()));
     }
 
     #[test]
     fn a_rebound_name_is_refused() {
-        for host in [
-            "evil.example:9180",
-            "127.0.0.1.evil.example",
-            "localhost.evil.example",
-            "gateway",
-        ] {
+        for host in ["evil.example:9180", "127.0.0.1.evil.example", "localhost.evil.example", "gateway"] {
             let answer = verdict("/metrics", Version::HTTP_11, &[("host", host)]);
             assert_eq!(answer, Err(Refused::ForeignName), "{host}");
         }
@@ -126,29 +112,16 @@ mod tests {
             &[("host", "user@127.0.0.1")],
             &[("host", "2130706433")],
         ] {
-            assert_eq!(
-                verdict("/metrics", Version::HTTP_11, fields),
-                Err(Refused::Malformed),
-                "{fields:?}"
-            );
+            assert_eq!(verdict("/metrics", Version::HTTP_11, fields), Err(Refused::Malformed), "{fields:?}");
         }
-        let absolute = verdict(
-            "http://127.0.0.1/metrics",
-            Version::HTTP_11,
-            &[("host", "127.0.0.1")],
-        );
+        let absolute = verdict("http://127.0.0.1/metrics", Version::HTTP_11, &[("host", "127.0.0.1")]);
         assert_eq!(absolute, Err(Refused::Malformed));
     }
 
     #[test]
     fn a_page_is_refused_and_a_person_is_not() {
-        let with = |name, value| {
-            verdict(
-                "/metrics",
-                Version::HTTP_11,
-                &[("host", "localhost"), (name, value)],
-            )
-        };
+        let with =
+            |name, value| verdict("/metrics", Version::HTTP_11, &[("host", "localhost"), (name, value)]);
         for (name, value) in [
             ("origin", "https://evil.example"),
             ("origin", "null"),

@@ -23,12 +23,7 @@ async fn start(what: Exposed) -> Running {
     let state = Arc::new(State::new(metrics));
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve(listener, what, Arc::clone(&state), shutdown.clone()));
-    Running {
-        addr,
-        state,
-        shutdown,
-        task,
-    }
+    Running { addr, state, shutdown, task }
 }
 
 impl Running {
@@ -42,8 +37,7 @@ impl Running {
 
     async fn ask(&self, method: &str, path: &str) -> String {
         let host = self.addr;
-        self.send(&format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n\r\n"))
-            .await
+        self.send(&format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await
     }
 }
 
@@ -81,24 +75,14 @@ async fn readiness_follows_its_reasons() {
     assert_eq!(body(&answer), r#"{"ready":false,"reasons":["draining"]}"#);
     admin.state.release("draining");
     let answer = admin.ask("GET", "/health/ready").await;
-    assert_eq!(
-        (status(&answer), body(&answer)),
-        ("200", r#"{"ready":true,"reasons":[]}"#)
-    );
+    assert_eq!((status(&answer), body(&answer)), ("200", r#"{"ready":true,"reasons":[]}"#));
     assert!(admin.state.is_ready());
 }
 
 #[tokio::test]
 async fn it_shows_nothing_else_and_takes_no_other_method() {
     let (all, health) = (start(Exposed::All).await, start(Exposed::HealthOnly).await);
-    for path in [
-        "/",
-        "/metrics/",
-        "/health",
-        "/debug/pprof",
-        "//metrics",
-        "/health/../metrics",
-    ] {
+    for path in ["/", "/metrics/", "/health", "/debug/pprof", "//metrics", "/health/../metrics"] {
         assert_eq!(status(&all.ask("GET", path).await), "404", "{path}");
     }
     assert_eq!(status(&health.ask("GET", "/metrics").await), "404");
@@ -112,19 +96,10 @@ async fn a_browser_that_was_led_here_gets_nothing() {
     let admin = start(Exposed::All).await;
     for (request, expected) in [
         ("GET /metrics HTTP/1.1\r\nhost: evil.example\r\n\r\n", "403"),
-        (
-            "GET /metrics HTTP/1.1\r\nhost: localhost\r\norigin: null\r\n\r\n",
-            "403",
-        ),
-        (
-            "GET /metrics HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: cross-site\r\n\r\n",
-            "403",
-        ),
+        ("GET /metrics HTTP/1.1\r\nhost: localhost\r\norigin: null\r\n\r\n", "403"),
+        ("GET /metrics HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: cross-site\r\n\r\n", "403"),
         ("GET /metrics HTTP/1.1\r\n\r\n", "400"),
-        (
-            "GET http://evil.example/metrics HTTP/1.1\r\nhost: localhost\r\n\r\n",
-            "400",
-        ),
+        ("GET http://evil.example/metrics HTTP/1.1\r\nhost: localhost\r\n\r\n", "400"),
     ] {
         let answer = admin.send(request).await;
         assert_eq!(status(&answer), expected, "{request}");
@@ -140,10 +115,7 @@ async fn too_many_connections_are_closed_and_the_listener_goes_on() {
         open.push(TcpStream::connect(admin.addr).await.unwrap());
     }
     let mut extra = TcpStream::connect(admin.addr).await.unwrap();
-    assert!(
-        matches!(extra.read(&mut [0; 1]).await, Ok(0) | Err(_)),
-        "the one too many is closed"
-    );
+    assert!(matches!(extra.read(&mut [0; 1]).await, Ok(0) | Err(_)), "the one too many is closed");
     // One of the others ends, and is seen to have ended when its socket is closed from the far side too.
     let mut first = open.swap_remove(0);
     first.shutdown().await.unwrap();

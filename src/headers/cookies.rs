@@ -78,9 +78,7 @@ pub fn strip(headers: &mut HeaderMap, reserved: &[&str]) {
 
 /// Whether some parser could read `piece`, the text between two semicolons, as a cookie of one of these names.
 pub(crate) fn reads_as_any(piece: &[u8], reserved: &[&str]) -> bool {
-    reserved
-        .iter()
-        .any(|name| begins_as(piece, name.as_bytes()) || continues_as(piece, name.as_bytes()))
+    reserved.iter().any(|name| begins_as(piece, name.as_bytes()) || continues_as(piece, name.as_bytes()))
 }
 
 fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -104,17 +102,10 @@ fn begins_as(piece: &[u8], name: &[u8]) -> bool {
 
 /// Whether a further pair within `piece` could be read as `name`: Python's parser splits at spaces, old ones at commas.
 fn continues_as(piece: &[u8], name: &[u8]) -> bool {
-    let ends = piece
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'=')
-        .map(|(end, _)| end);
+    let ends = piece.iter().enumerate().filter(|(_, byte)| **byte == b'=').map(|(end, _)| end);
     ends.filter_map(|end| piece.get(..end)).any(|before| {
         let before = trim_end(before);
-        let split = before
-            .len()
-            .checked_sub(name.len())
-            .and_then(|start| before.split_at_checked(start));
+        let split = before.len().checked_sub(name.len()).and_then(|start| before.split_at_checked(start));
         split.is_some_and(|(before, same)| {
             before.last().is_some_and(|byte| is_noise(*byte)) && alike(same, name)
         })
@@ -142,10 +133,7 @@ fn trim_start(bytes: &[u8], skip: impl Fn(u8) -> bool) -> &[u8] {
 }
 
 fn trim_end(bytes: &[u8]) -> &[u8] {
-    let end = bytes
-        .iter()
-        .rposition(|byte| !is_noise(*byte))
-        .map_or(0, |last| last + 1);
+    let end = bytes.iter().rposition(|byte| !is_noise(*byte)).map_or(0, |last| last + 1);
     bytes.get(..end).unwrap_or_default()
 }
 

@@ -61,19 +61,12 @@ pub fn client(peer: PeerAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> 
         let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         walk(peer, hops.map(|hop| node(hop.trim_ascii())), trusted)
     };
-    let by_standard = || {
-        walk(
-            peer,
-            elements(headers).into_iter().rev().map(|element| element.client),
-            trusted,
-        )
-    };
+    let by_standard =
+        || walk(peer, elements(headers).into_iter().rev().map(|element| element.client), trusted);
     let address = match (plain, standard) {
         (true, false) => by_plain(),
         (false, _) => by_standard(),
-        (true, true) => Some(by_plain())
-            .filter(|found| *found == by_standard())
-            .unwrap_or(peer),
+        (true, true) => Some(by_plain()).filter(|found| *found == by_standard()).unwrap_or(peer),
     };
     ClientAddr(address)
 }
@@ -89,11 +82,7 @@ pub fn scheme(peer: PeerAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> 
         .map(|word| word.trim_ascii().to_vec())
         .collect();
     if told.is_empty() {
-        told.extend(
-            elements(headers)
-                .into_iter()
-                .map(|element| element.proto.unwrap_or_default()),
-        );
+        told.extend(elements(headers).into_iter().map(|element| element.proto.unwrap_or_default()));
     }
     // All must agree: in a list, the part that a client may have sent cannot be told from the proxies' own.
     let https = !told.is_empty() && told.iter().all(|word| word.eq_ignore_ascii_case(b"https"));
@@ -119,15 +108,9 @@ pub fn authority(peer: PeerAddr, headers: &HeaderMap, trusted: &TrustedProxies) 
 
 /// Whether the request has been through this gateway before (HTTP-11); the answer is 508.
 pub fn loops(headers: &HeaderMap) -> bool {
-    let hops = headers
-        .get_all(VIA)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let mut names = hops.filter_map(|hop| {
-        hop.split(u8::is_ascii_whitespace)
-            .filter(|word| !word.is_empty())
-            .nth(1)
-    });
+    let hops = headers.get_all(VIA).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let mut names =
+        hops.filter_map(|hop| hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1));
     names.any(|name| name.eq_ignore_ascii_case(VIA_PSEUDONYM.as_bytes()))
 }
 
@@ -153,11 +136,7 @@ impl ForwardedFields {
             IpAddr::V6(address) => format!("\"[{address}]\""),
         };
         let host = authority.to_string();
-        let quoted = if host.contains(['[', ':']) {
-            format!("\"{host}\"")
-        } else {
-            host.clone()
-        };
+        let quoted = if host.contains(['[', ':']) { format!("\"{host}\"") } else { host.clone() };
         let port = authority.port.unwrap_or_else(|| arrival.scheme.default_port());
         Self {
             address: value(&client.to_string()),
@@ -212,19 +191,9 @@ fn walk(peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>, trusted: &Trus
 /// Reads an address with or without port; an IPv6 address may stand in brackets.
 fn node(bytes: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let bracketed = || {
-        text.strip_prefix('[')?
-            .strip_suffix(']')?
-            .parse::<Ipv6Addr>()
-            .ok()
-            .map(IpAddr::V6)
-    };
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
     let with_port = || text.parse::<SocketAddr>().ok().map(|socket| socket.ip());
-    let address = text
-        .parse::<IpAddr>()
-        .ok()
-        .or_else(bracketed)
-        .or_else(with_port)?;
+    let address = text.parse::<IpAddr>().ok().or_else(bracketed).or_else(with_port)?;
     Some(address.to_canonical())
 }
 
@@ -289,10 +258,8 @@ fn element(text: &[u8]) -> Option<(Element, Option<&[u8]>)> {
 /// Reads a token or quoted string, and gives what follows it.
 fn word(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
-        let end = text
-            .iter()
-            .position(|byte| matches!(byte, b',' | b';' | b' ' | b'\t'))
-            .unwrap_or(text.len());
+        let end =
+            text.iter().position(|byte| matches!(byte, b',' | b';' | b' ' | b'\t')).unwrap_or(text.len());
         let (token, rest) = text.split_at_checked(end)?;
         return (!token.contains(&b'"')).then(|| (token.to_vec(), rest));
     };

@@ -91,6 +91,24 @@ pub enum Privacy {
     Session,
 }
 
+/// How the browser reached us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain HTTP.
+    Plain,
+    /// https, on an unusual port or with our own development certificate: to promise more than today would lock out.
+    Tls,
+    /// https on port 443 with a certificate of the operator's.
+    PublicTls,
+}
+
+impl Transport {
+    /// Whether it is https.
+    pub fn is_secure(self) -> bool {
+        self != Self::Plain
+    }
+}
+
 /// What hardening must know about an answer and its request.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
@@ -98,10 +116,8 @@ pub struct Answer<'a> {
     pub now: Timestamp,
     /// The answer's status.
     pub status: StatusCode,
-    /// Whether the browser came by https.
-    pub secure: bool,
-    /// Whether it came to port 443 and saw a certificate that is not our development one.
-    pub hsts_allowed: bool,
+    /// How the browser reached us.
+    pub transport: Transport,
     /// How far the answer may spread.
     pub privacy: Privacy,
     /// Our own host and port.
@@ -126,32 +142,25 @@ pub fn harden(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<
     remove_internal(headers);
     let cookies = set_cookie::harden(headers, policy.cookies, answer);
     let site_data = keep_our_site_data(headers);
-    transport(headers, policy, answer);
+    transport_security(headers, &policy.hsts, answer.transport);
     if let Some(sources) = &policy.frame_ancestors {
         restrict_framing(headers, sources);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(REFERRER_POLICY) {
-        headers.insert(
-            REFERRER_POLICY,
-            HeaderValue::from_static("strict-origin-when-cross-origin"),
-        );
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
     }
     if answer.privacy != Privacy::Public && !headers.contains_key(CORP) {
         headers.insert(CORP, SAME_ORIGIN);
     }
     let shared = restrict_caching(headers, policy.cache, answer);
-    Hardened {
-        cookies,
-        site_data,
-        shared,
-    }
+    Hardened { cookies, site_data, shared }
 }
 
 /// The same for the gateway's own answers, which are never cached and never framed (WEB-8 to WEB-15). A page's own
 /// content security policy stays.
-pub fn own_page(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<'_>) {
-    transport(headers, policy, answer);
+pub fn own_page(headers: &mut HeaderMap, hsts: &Hsts, transport: Transport) {
+    transport_security(headers, hsts, transport);
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {
         let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
         headers.insert(CONTENT_SECURITY_POLICY, nothing);
@@ -159,10 +168,7 @@ pub fn own_page(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answe
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(REFERRER_POLICY) {
-        headers.insert(
-            REFERRER_POLICY,
-            HeaderValue::from_static("strict-origin-when-cross-origin"),
-        );
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
     }
     if !headers.contains_key(COOP) {
         headers.insert(COOP, HeaderValue::from_static("same-origin-allow-popups"));
@@ -173,21 +179,8 @@ pub fn own_page(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answe
 
 /// Takes out what tells an attacker what runs here, and orders to a proxy that we are not (attacks M07).
 fn remove_internal(headers: &mut HeaderMap) {
-    const FAMILIES: [&str; 6] = [
-        "aspnet",
-        "accel-",
-        "sendfile",
-        "lighttpd-send",
-        "litespeed-",
-        "reproxy-",
-    ];
-    const NAMES: [&str; 5] = [
-        "runtime",
-        "generator",
-        "version",
-        "powered-by-plesk",
-        "powered-cms",
-    ];
+    const FAMILIES: [&str; 6] = ["aspnet", "accel-", "sendfile", "lighttpd-send", "litespeed-", "reproxy-"];
+    const NAMES: [&str; 5] = ["runtime", "generator", "version", "powered-by-plesk", "powered-cms"];
     headers.remove(SERVER);
     headers.remove(X_POWERED_BY);
     let internal = |name: &&HeaderName| {
@@ -207,10 +200,8 @@ fn keep_our_site_data(headers: &mut HeaderMap) -> bool {
         return false;
     }
     let lines = headers.get_all(CLEAR_SITE_DATA).iter().map(HeaderValue::as_bytes);
-    let words: Vec<&[u8]> = lines
-        .flat_map(|line| line.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .collect();
+    let words: Vec<&[u8]> =
+        lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).collect();
     let ours = |word: &&&[u8]| {
         let word = word.strip_prefix(b"\"").unwrap_or(word);
         let word = word.strip_suffix(b"\"").unwrap_or(word);
@@ -228,10 +219,10 @@ fn keep_our_site_data(headers: &mut HeaderMap) -> bool {
 }
 
 /// `Strict-Transport-Security` once on https, never on http (RFC 6797 §7; TLS-7).
-fn transport(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<'_>) {
-    let value = match &policy.hsts {
-        Hsts::Always(value) if answer.secure => Some(value.clone()),
-        Hsts::Auto if answer.secure && answer.hsts_allowed => {
+fn transport_security(headers: &mut HeaderMap, hsts: &Hsts, transport: Transport) {
+    let value = match hsts {
+        Hsts::Always(value) if transport.is_secure() => Some(value.clone()),
+        Hsts::Auto if transport == Transport::PublicTls => {
             // An app that promises more keeps its word.
             Some(longer_hsts(headers).unwrap_or(HSTS_AUTO))
         }
@@ -250,9 +241,7 @@ fn longer_hsts(headers: &HeaderMap) -> Option<HeaderValue> {
     let seconds = directives.find_map(|directive| {
         let (name, value) = directive.split_once('=')?;
         let value = value.trim().trim_matches('"');
-        name.trim()
-            .eq_ignore_ascii_case("max-age")
-            .then(|| value.parse::<u64>().ok())?
+        name.trim().eq_ignore_ascii_case("max-age").then(|| value.parse::<u64>().ok())?
     });
     (seconds? > HSTS_AUTO_SECS).then(|| line.clone())
 }
@@ -264,9 +253,8 @@ fn restrict_framing(headers: &mut HeaderMap, sources: &str) {
     if policies.any(|policy| has_frame_ancestors(policy.as_bytes())) {
         return;
     }
-    let denied = headers
-        .get(X_FRAME_OPTIONS)
-        .is_some_and(|line| line.as_bytes().eq_ignore_ascii_case(b"deny"));
+    let denied =
+        headers.get(X_FRAME_OPTIONS).is_some_and(|line| line.as_bytes().eq_ignore_ascii_case(b"deny"));
     let (policy, option) = match sources {
         "'none'" => ("frame-ancestors 'none'", Some("DENY")),
         "'self'" if denied => ("frame-ancestors 'none'", Some("DENY")),
@@ -316,29 +304,18 @@ fn restrict_caching(headers: &mut HeaderMap, cache: CachePolicy, answer: &Answer
         headers.insert(CACHE_CONTROL, if page { NO_STORE } else { PRIVATE });
         return false;
     }
-    let lines = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .filter_map(|line| line.to_str().ok());
+    let lines = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
     let directives: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
-    let says = |name: &str| {
-        directives
-            .iter()
-            .any(|directive| directive.eq_ignore_ascii_case(name))
-    };
+    let says = |name: &str| directives.iter().any(|directive| directive.eq_ignore_ascii_case(name));
     if says("private") || says("no-store") {
         return false;
     }
     let shared = |directive: &&&str| {
         let name = directive.split('=').next().unwrap_or_default().trim();
-        ["public", "s-maxage", "proxy-revalidate"]
-            .iter()
-            .any(|word| name.eq_ignore_ascii_case(word))
+        ["public", "s-maxage", "proxy-revalidate"].iter().any(|word| name.eq_ignore_ascii_case(word))
     };
     let offered = directives.iter().any(|directive| shared(&directive));
-    let kept = directives
-        .iter()
-        .filter(|directive| !shared(directive) && !directive.is_empty());
+    let kept = directives.iter().filter(|directive| !shared(directive) && !directive.is_empty());
     let line = kept.fold(String::from("private"), |line, directive| line + ", " + directive);
     let line = HeaderValue::try_from(line).unwrap_or(PRIVATE);
     headers.insert(CACHE_CONTROL, line);
@@ -350,17 +327,10 @@ fn is_page(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(CONTENT_TYPE) else {
         return true;
     };
-    let kind = kind
-        .as_bytes()
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
+    let kind = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let ends = |tail: &[u8]| {
         let start = kind.len().checked_sub(tail.len());
-        start
-            .and_then(|start| kind.get(start..))
-            .is_some_and(|end| end.eq_ignore_ascii_case(tail))
+        start.and_then(|start| kind.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(tail))
     };
     // `text/html`, `application/xhtml+xml`, `application/json`, `application/problem+json` …
     ends(b"/html") || ends(b"/xhtml+xml") || ends(b"/json") || ends(b"+json")

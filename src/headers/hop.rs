@@ -45,11 +45,7 @@ pub fn clean_request(headers: &mut HeaderMap, method: &Method, version: Version)
 /// Takes out of an answer what belongs to the connection to the app.
 pub fn clean_response(headers: &mut HeaderMap) {
     remove_named_in_connection(headers);
-    let ended: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| ends_here(name.as_str()))
-        .cloned()
-        .collect();
+    let ended: Vec<HeaderName> = headers.keys().filter(|name| ends_here(name.as_str())).cloned().collect();
     for name in &ended {
         headers.remove(name);
     }
@@ -71,28 +67,20 @@ fn asks_for_websocket(headers: &HeaderMap, method: &Method, version: Version) ->
 /// The options of all `Connection` lines.
 fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
-    lines
-        .flat_map(|line| line.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
+    lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 fn remove_named_in_connection(headers: &mut HeaderMap) {
     let plain = |option: &[u8]| {
         option.is_empty()
-            || [&b"keep-alive"[..], b"close", b"upgrade"]
-                .iter()
-                .any(|word| option.eq_ignore_ascii_case(word))
+            || [&b"keep-alive"[..], b"close", b"upgrade"].iter().any(|word| option.eq_ignore_ascii_case(word))
     };
     let named = options(headers).filter(|option| !plain(option));
-    let named: Vec<HeaderName> = named
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
-        .collect();
+    let named: Vec<HeaderName> = named.filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
     for name in named {
         // Meant for everybody on the way (§7.6.1 forbids naming such); without them the message would be another.
-        let end_to_end = matches!(
-            name.as_str(),
-            "host" | "content-length" | "cookie" | "authorization" | "set-cookie"
-        );
+        let end_to_end =
+            matches!(name.as_str(), "host" | "content-length" | "cookie" | "authorization" | "set-cookie");
         if !end_to_end {
             headers.remove(name);
         }
@@ -138,10 +126,7 @@ fn is_forged(name: &str) -> bool {
         "x-envoy-",
         "x-middleware-",
     ];
-    if !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    {
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return true;
     }
     if name.starts_with("x-") && FAMILIES.iter().any(|family| name.starts_with(family)) {
@@ -314,11 +299,8 @@ mod tests {
 
     #[test]
     fn only_a_clean_websocket_handshake_is_one() {
-        let good = [
-            ("connection", "keep-alive, Upgrade"),
-            ("upgrade", "WebSocket"),
-            ("sec-websocket-key", "x"),
-        ];
+        let good =
+            [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket"), ("sec-websocket-key", "x")];
         let asked = |lines: &[(&str, &str)], method: Method, version| {
             clean_request(&mut headers(lines), &method, version).websocket
         };
@@ -332,16 +314,8 @@ mod tests {
             let lines = [good[0], ("upgrade", upgrade), good[2]];
             assert!(!asked(&lines, Method::GET, Version::HTTP_11), "{upgrade}");
         }
-        assert!(!asked(
-            &[good[0], good[1], ("upgrade", "foo"), good[2]],
-            Method::GET,
-            Version::HTTP_11
-        ));
-        assert!(!asked(
-            &[good[0], good[1], good[1], good[2]],
-            Method::GET,
-            Version::HTTP_11
-        ));
+        assert!(!asked(&[good[0], good[1], ("upgrade", "foo"), good[2]], Method::GET, Version::HTTP_11));
+        assert!(!asked(&[good[0], good[1], good[1], good[2]], Method::GET, Version::HTTP_11));
         assert!(!left(&good).contains(&"upgrade".to_owned()));
     }
 

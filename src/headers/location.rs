@@ -26,9 +26,7 @@ pub fn outward(
     let plain = scheme == Scheme::Https
         && written == Scheme::Http
         && authority.host == own.host
-        && (authority
-            .port
-            .is_none_or(|port| port == Scheme::Http.default_port())
+        && (authority.port.is_none_or(|port| port == Scheme::Http.default_port())
             || authority.port == own.port);
     let ours = authority.host == own.host && written == scheme && same(own);
     (plain || (!ours && app.is_some_and(same))).then_some(())?;
@@ -66,16 +64,9 @@ fn split(url: &[u8]) -> Option<(Scheme, Authority, &[u8])> {
         _ => return None,
     };
     let rest = rest.strip_prefix(b"://")?;
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\'))
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\')).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at_checked(end)?;
-    Some((
-        scheme,
-        Authority::parse(std::str::from_utf8(authority).ok()?)?,
-        rest,
-    ))
+    Some((scheme, Authority::parse(std::str::from_utf8(authority).ok()?)?, rest))
 }
 
 #[cfg(test)]
@@ -86,31 +77,11 @@ mod tests {
     fn redirects_lead_back_to_the_gateway() {
         let app = Authority::parse("127.0.0.1:5000").unwrap();
         for (own, location, expected) in [
-            (
-                "app.example",
-                "http://app.example/x?y#z",
-                Some("https://app.example/x?y#z"),
-            ),
-            (
-                "app.example",
-                "HTTP://APP.example:80",
-                Some("https://app.example"),
-            ),
-            (
-                "app.example:8443",
-                "http://app.example:8443/\u{fc}",
-                Some("https://app.example:8443/\u{fc}"),
-            ),
-            (
-                "app.example:8443",
-                "http://app.example/",
-                Some("https://app.example:8443/"),
-            ),
-            (
-                "app.example",
-                "http://127.0.0.1:5000/x",
-                Some("https://app.example/x"),
-            ),
+            ("app.example", "http://app.example/x?y#z", Some("https://app.example/x?y#z")),
+            ("app.example", "HTTP://APP.example:80", Some("https://app.example")),
+            ("app.example:8443", "http://app.example:8443/\u{fc}", Some("https://app.example:8443/\u{fc}")),
+            ("app.example:8443", "http://app.example/", Some("https://app.example:8443/")),
+            ("app.example", "http://127.0.0.1:5000/x", Some("https://app.example/x")),
             ("app.example", "http://app.example:8080/x", None),
             ("app.example", "https://app.example/x", None),
             ("app.example", "http://127.0.0.1/x", None),
@@ -131,11 +102,7 @@ mod tests {
         }
         let plain = HeaderValue::from_static("http://app.example/");
         let own = Authority::parse("app.example").unwrap();
-        assert_eq!(
-            outward(&plain, &own, Scheme::Http, Some(&own)),
-            None,
-            "already right"
-        );
+        assert_eq!(outward(&plain, &own, Scheme::Http, Some(&own)), None, "already right");
         assert_eq!(outward(&plain, &own, Scheme::Http, None), None);
     }
 

@@ -143,10 +143,7 @@ impl<'a> Cookie<'a> {
     /// The name; a pair without equals sign has none.
     fn name(&self) -> &'a [u8] {
         let equals = self.pair.iter().position(|byte| *byte == b'=');
-        equals
-            .and_then(|end| self.pair.get(..end))
-            .unwrap_or_default()
-            .trim_ascii()
+        equals.and_then(|end| self.pair.get(..end)).unwrap_or_default().trim_ascii()
     }
 
     /// The line with safe attributes; nothing if it has them already.
@@ -170,12 +167,8 @@ impl<'a> Cookie<'a> {
                 push(&mut line, name, value);
             }
         };
-        add(answer.secure && !self.secure, b"Secure", b"");
-        add(
-            !self.http_only && looks_like_session(self.name()),
-            b"HttpOnly",
-            b"",
-        );
+        add(answer.transport.is_secure() && !self.secure, b"Secure", b"");
+        add(!self.http_only && looks_like_session(self.name()), b"HttpOnly", b"");
         match self.same_site {
             SameSite::Valid => {}
             SameSite::Absent | SameSite::Unclear(None) => add(true, b"SameSite", b"Lax"),
@@ -192,10 +185,7 @@ impl<'a> Cookie<'a> {
         let domain = domain.strip_prefix(b".").unwrap_or(domain).to_ascii_lowercase();
         let below = host.strip_suffix(domain.as_slice())?;
         let matches = !domain.is_empty() && (below.is_empty() || below.ends_with(b"."));
-        let prefixed = self
-            .name()
-            .get(..7)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"__Host-"));
+        let prefixed = self.name().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"__Host-"));
         if !matches || prefixed || self.name().is_empty() {
             return None;
         }
@@ -205,7 +195,7 @@ impl<'a> Cookie<'a> {
         }
         push(&mut line, b"Domain", &domain);
         line.extend_from_slice(b"; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
-        if answer.secure {
+        if answer.transport.is_secure() {
             push(&mut line, b"Secure", b"");
         }
         HeaderValue::from_maybe_shared(Bytes::from(line)).ok()
@@ -215,9 +205,7 @@ impl<'a> Cookie<'a> {
 impl<'a> SameSite<'a> {
     /// What the attributes say together with one more, `value`.
     fn and(&self, value: &'a [u8]) -> Self {
-        let known = [&b"strict"[..], b"lax", b"none"]
-            .iter()
-            .any(|word| value.eq_ignore_ascii_case(word));
+        let known = [&b"strict"[..], b"lax", b"none"].iter().any(|word| value.eq_ignore_ascii_case(word));
         match self {
             Self::Absent if known => Self::Valid,
             Self::Absent | Self::Valid | Self::Unclear(_) => Self::Unclear(known.then_some(value)),
@@ -294,9 +282,7 @@ fn push(line: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 /// Whether a `Max-Age` is beyond the limit; digits that fit in no number are.
 fn is_longer(value: &[u8]) -> bool {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let seconds = std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.parse::<u64>().ok());
+    let seconds = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
     digits && seconds.is_none_or(|seconds| seconds > LONGEST.as_secs())
 }
 

@@ -71,11 +71,8 @@ impl IdentityHeaders {
         }
         if let Some(values) = values {
             headers.insert(self.user.clone(), values.user.clone());
-            let optional = [
-                (&self.email, &values.email),
-                (&self.groups, &values.groups),
-                (&self.name, &values.name),
-            ];
+            let optional =
+                [(&self.email, &values.email), (&self.groups, &values.groups), (&self.name, &values.name)];
             for pair in optional {
                 // What is not known is absent, never empty (FWD-9).
                 if let (Some(name), Some(value)) = pair {
@@ -132,9 +129,7 @@ fn encode<'a>(texts: impl IntoIterator<Item = &'a str>) -> HeaderValue {
 
 /// A name as the least careful server reads it: without case and without what stands between words.
 fn folded(name: &str) -> impl Iterator<Item = u8> {
-    let bytes = name
-        .bytes()
-        .filter(|byte| !matches!(byte, b'-' | b'_' | b'.' | b' '));
+    let bytes = name.bytes().filter(|byte| !matches!(byte, b'-' | b'_' | b'.' | b' '));
     bytes.map(|byte| byte.to_ascii_lowercase())
 }
 
@@ -170,13 +165,7 @@ fn is_known(name: &str) -> bool {
             "xclientcert",
             "xsslclient",
         ],
-        Some(b'r' | b'R') => &[
-            "remoteuser",
-            "remotegroup",
-            "remotename",
-            "remoteemail",
-            "remoteident",
-        ],
+        Some(b'r' | b'R') => &["remoteuser", "remotegroup", "remotename", "remoteemail", "remoteident"],
         Some(b'c' | b'C') => &["cfaccess", "clientcert"],
         Some(b's' | b'S') => &["sslclient", "smuser"],
         Some(b'i' | b'I') => &["ivuser", "ivgroup", "ivcreds"],
@@ -199,21 +188,14 @@ mod tests {
     use crate::identity::user::UserName;
 
     fn user(name: &str) -> User {
-        User {
-            name: UserName::parse(name).unwrap(),
-            email: None,
-            display_name: None,
-            groups: Vec::new(),
-        }
+        User { name: UserName::parse(name).unwrap(), email: None, display_name: None, groups: Vec::new() }
     }
 
     fn request(names: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for name in names {
-            headers.append(
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_static("forged"),
-            );
+            headers
+                .append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("forged"));
         }
         headers
     }
@@ -265,9 +247,7 @@ mod tests {
                 let mut headers = request(&["accept", name, name]);
                 assert_eq!(names.stamp(&mut headers, values.as_ref()), 1, "{name}");
                 assert!(
-                    !headers
-                        .values()
-                        .any(|value| value == "forged" && headers["accept"] != value),
+                    !headers.values().any(|value| value == "forged" && headers["accept"] != value),
                     "{name}"
                 );
                 let seen: Vec<_> = headers.get_all("x-forwarded-user").iter().collect();
@@ -285,15 +265,8 @@ mod tests {
             groups: Some(HeaderName::from_static("my_groups")),
             name: None,
         };
-        let mut headers = request(&[
-            "My-User",
-            "my_user",
-            "MyUser",
-            "my.user",
-            "My-Groups",
-            "my-email",
-            "my-users",
-        ]);
+        let mut headers =
+            request(&["My-User", "my_user", "MyUser", "my.user", "My-Groups", "my-email", "my-users"]);
         assert_eq!(names.stamp(&mut headers, Some(&Values::of(&user("ada")))), 5);
         assert_eq!(headers["my-user"], "ada");
         assert!(headers.contains_key("my-email") && headers.contains_key("my-users"));
@@ -331,20 +304,11 @@ mod tests {
         for (names, prefix, person) in [
             (IdentityHeaders::default(), "x-forwarded-", "preferred-username"),
             (IdentityHeaders::remote_user(), "remote-", "name"),
-            (
-                IdentityHeaders::x_auth_request(),
-                "x-auth-request-",
-                "preferred-username",
-            ),
+            (IdentityHeaders::x_auth_request(), "x-auth-request-", "preferred-username"),
         ] {
             let mut headers = HeaderMap::new();
             assert_eq!(names.stamp(&mut headers, Some(&Values::of(&ada))), 0);
-            let told = |name: &str| {
-                headers[format!("{prefix}{name}").as_str()]
-                    .to_str()
-                    .unwrap()
-                    .to_owned()
-            };
+            let told = |name: &str| headers[format!("{prefix}{name}").as_str()].to_str().unwrap().to_owned();
             assert_eq!(told("user"), "ada");
             assert_eq!(told("email"), "ada@example.org");
             assert_eq!(told("groups"), "staff,a%2Cb");
@@ -354,12 +318,9 @@ mod tests {
 
     #[test]
     fn values_are_unambiguous_and_absent_when_unknown() {
-        for (name, value) in [
-            ("é,admin", "%C3%A9%2Cadmin"),
-            ("50%", "50%25"),
-            ("a b", "a%20b"),
-            ("a\"b;c", "a\"b;c"),
-        ] {
+        for (name, value) in
+            [("é,admin", "%C3%A9%2Cadmin"), ("50%", "50%25"), ("a b", "a%20b"), ("a\"b;c", "a\"b;c")]
+        {
             assert_eq!(Values::of(&user(name)).user, value);
         }
         let mut nobody = user("ada");

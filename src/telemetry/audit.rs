@@ -22,12 +22,7 @@ use crate::telemetry::outlet::Outlet;
 use crate::telemetry::outlet::Plan;
 
 /// One buffer, so that the log keeps the order in which things happened; some ten thousand lines, written at once.
-const PLAN: Plan = Plan {
-    name: "audit",
-    shards: 1,
-    capacity: 4 << 20,
-    gather: None,
-};
+const PLAN: Plan = Plan { name: "audit", shards: 1, capacity: 4 << 20, gather: None };
 
 /// A handle to the audit log; clones write to the same one.
 #[derive(Clone, Debug)]
@@ -107,10 +102,7 @@ impl Audit {
             outlet: Outlet::start(PLAN, sink)?,
             format,
             node: node(),
-            ledger: Mutex::new(Ledger {
-                floods: Floods::new(),
-                reported_lost: 0,
-            }),
+            ledger: Mutex::new(Ledger { floods: Floods::new(), reported_lost: 0 }),
         }))))
     }
 
@@ -184,11 +176,7 @@ impl Journal {
 }
 
 fn open(path: &Path) -> io::Result<std::fs::File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 /// This machine's name, to tell gateways apart where their logs meet.

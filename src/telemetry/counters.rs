@@ -61,13 +61,8 @@ impl Durations {
 
     /// Upper bounds in seconds, each with the number of those that fit below it and not below the one before.
     pub(crate) fn buckets(&self) -> Vec<(f64, u64)> {
-        let bounds = BOUNDS
-            .iter()
-            .map(|micros| Duration::from_micros(*micros).as_secs_f64());
-        bounds
-            .chain([f64::INFINITY])
-            .zip(self.counts.iter().copied())
-            .collect()
+        let bounds = BOUNDS.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64());
+        bounds.chain([f64::INFINITY]).zip(self.counts.iter().copied()).collect()
     }
 }
 
@@ -116,11 +111,7 @@ mod tests {
         let mut sum = Durations::default();
         sum.add(&one);
         sum.add(&other);
-        let filled: Vec<(f64, u64)> = sum
-            .buckets()
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .collect();
+        let filled: Vec<(f64, u64)> = sum.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(filled, [(0.0005, 2), (0.001, 1), (10.0, 1), (f64::INFINITY, 1)]);
         assert_eq!(sum.count(), 5);
         assert!((sum.seconds() - 21.001_001).abs() < 1e-9);
@@ -129,9 +120,8 @@ mod tests {
     #[test]
     fn a_tally_counts_by_name_and_never_grows_beyond_its_bound() {
         let tally = Tally::default();
-        let names: Vec<&'static str> = (0..NAMES + 5)
-            .map(|number| &*Box::leak(number.to_string().into_boxed_str()))
-            .collect();
+        let names: Vec<&'static str> =
+            (0..NAMES + 5).map(|number| &*Box::leak(number.to_string().into_boxed_str())).collect();
         for name in &names {
             tally.add(name);
             tally.add(name);
@@ -140,10 +130,7 @@ mod tests {
         tally.add_to(&mut sums);
         assert_eq!(sums.len(), NAMES);
         assert_eq!(sums["0"], 2);
-        assert_eq!(
-            sums["other"], 12,
-            "the last one's and those of five that found no room"
-        );
+        assert_eq!(sums["other"], 12, "the last one's and those of five that found no room");
         assert_eq!(sums.values().sum::<u64>(), names.len() as u64 * 2);
     }
 }

@@ -22,12 +22,8 @@ pub const DEFAULT_FILTER: &str = "warn,vestibule=info";
 const DISCREET: &str = "hyper=warn,h2=warn,rustls=warn,tokio_rustls=warn";
 
 /// The outlet waits for nobody: a pipe that nobody reads must not stop a worker that has something to say.
-const PLAN: Plan = Plan {
-    name: "diagnostics",
-    shards: 1,
-    capacity: 1 << 20,
-    gather: Some(Duration::from_millis(5)),
-};
+const PLAN: Plan =
+    Plan { name: "diagnostics", shards: 1, capacity: 1 << 20, gather: Some(Duration::from_millis(5)) };
 
 /// Why diagnostics cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -70,10 +66,8 @@ fn subscriber(
     outlet: Arc<Outlet>,
 ) -> Result<Box<dyn Subscriber + Send + Sync>, TracingError> {
     let filter = EnvFilter::try_new(format!("{filter},{DISCREET}"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(Lines(outlet));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Lines(outlet));
     Ok(match format {
         Format::Text => Box::new(builder.finish()),
         Format::Json => Box::new(builder.json().flatten_event(true).finish()),

@@ -369,10 +369,7 @@ mod tests {
 
     #[test]
     fn csrf_that_is_only_reported_was_allowed() {
-        let event = |enforced| Event::MaliciousCsrf {
-            reason: "cross-site",
-            enforced,
-        };
+        let event = |enforced| Event::MaliciousCsrf { reason: "cross-site", enforced };
         assert_eq!(event(true).outcome(), Outcome::Refused);
         assert_eq!(event(false).outcome(), Outcome::Allowed);
     }

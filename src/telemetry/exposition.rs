@@ -56,23 +56,12 @@ impl Collector for Snapshot {
         let by_reason = "reason";
         let refusals = ("vestibule_refusals", "Requests the gateway refused.");
         counts(to, refusals, by_reason, &self.refusals)?;
-        let failures = (
-            "vestibule_upstream_failures",
-            "Requests the app did not answer properly.",
-        );
+        let failures = ("vestibule_upstream_failures", "Requests the app did not answer properly.");
         counts(to, failures, by_reason, &self.upstream_failures)?;
         let logins = ("vestibule_logins", "Attempts to log in.");
         counts(to, logins, "outcome", &self.logins)?;
-        count(
-            to,
-            ("vestibule_sweeps", "Searches for sessions that are over."),
-            self.sweeps,
-        )?;
-        count(
-            to,
-            ("vestibule_sessions_swept", "Sessions those searches ended."),
-            self.swept,
-        )?;
+        count(to, ("vestibule_sweeps", "Searches for sessions that are over."), self.sweeps)?;
+        count(to, ("vestibule_sessions_swept", "Sessions those searches ended."), self.swept)?;
         for (reading, value) in &self.readings {
             encode_reading(to, *reading, *value)?;
         }
@@ -83,12 +72,8 @@ impl Collector for Snapshot {
 type Named<'a> = (&'a str, &'a str);
 
 fn answers(to: &mut DescriptorEncoder<'_>, answers: &[(String, Classes<u64>)]) -> fmt::Result {
-    let mut metric = to.encode_descriptor(
-        "vestibule_requests",
-        "Answered requests.",
-        None,
-        MetricType::Counter,
-    )?;
+    let mut metric =
+        to.encode_descriptor("vestibule_requests", "Answered requests.", None, MetricType::Counter)?;
     for (site, counts) in answers {
         for (class, count) in CLASSES.iter().zip(counts) {
             metric
@@ -114,9 +99,7 @@ fn counts(
 ) -> fmt::Result {
     let mut metric = to.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (value, count) in counts {
-        metric
-            .encode_family(&[(label, *value)])?
-            .encode_counter::<NoLabelSet, _, u64>(count, None)?;
+        metric.encode_family(&[(label, *value)])?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
     }
     Ok(())
 }
@@ -128,38 +111,25 @@ fn count(to: &mut DescriptorEncoder<'_>, (name, help): Named<'_>, value: u64) ->
 
 fn encode_reading(to: &mut DescriptorEncoder<'_>, reading: Reading, value: u64) -> fmt::Result {
     let gauge = |to: &mut DescriptorEncoder<'_>, (name, help): Named<'_>, unit: Option<Unit>| {
-        to.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?
-            .encode_gauge(&value)
+        to.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?.encode_gauge(&value)
     };
     match reading {
         Reading::SessionsLive => gauge(to, ("vestibule_sessions_live", "Sessions that live."), None),
-        Reading::ConnectionsOpen => gauge(
-            to,
-            ("vestibule_connections_open", "Connections from browsers."),
-            None,
-        ),
-        Reading::HandshakesFailed => count(
-            to,
-            ("vestibule_handshakes_failed", "TLS handshakes that failed."),
-            value,
-        ),
-        Reading::AccessLinesLost => count(
-            to,
-            ("vestibule_access_lines_lost", "Access log lines that were lost."),
-            value,
-        ),
-        Reading::AuditLinesLost => count(
-            to,
-            ("vestibule_audit_lines_lost", "Audit log lines that were lost."),
-            value,
-        ),
+        Reading::ConnectionsOpen => {
+            gauge(to, ("vestibule_connections_open", "Connections from browsers."), None)
+        }
+        Reading::HandshakesFailed => {
+            count(to, ("vestibule_handshakes_failed", "TLS handshakes that failed."), value)
+        }
+        Reading::AccessLinesLost => {
+            count(to, ("vestibule_access_lines_lost", "Access log lines that were lost."), value)
+        }
+        Reading::AuditLinesLost => {
+            count(to, ("vestibule_audit_lines_lost", "Audit log lines that were lost."), value)
+        }
         Reading::CertificateExpiry => {
             let help = "When the first certificate expires, in seconds since the Unix epoch.";
-            gauge(
-                to,
-                ("vestibule_certificate_expiry_timestamp", help),
-                Some(Unit::Seconds),
-            )
+            gauge(to, ("vestibule_certificate_expiry_timestamp", help), Some(Unit::Seconds))
         }
         Reading::ProcessStart => {
             let help = "When the process started, in seconds since the Unix epoch.";

@@ -65,15 +65,10 @@ mod tests {
     #[test]
     fn a_limited_kind_is_held_back_after_its_share_and_starts_afresh_next_second() {
         let mut floods = Floods::new();
-        let written = (0..1000)
-            .filter(|_| floods.admit(Kind::InputRejected, START))
-            .count();
+        let written = (0..1000).filter(|_| floods.admit(Kind::InputRejected, START)).count();
         assert_eq!(written, 100);
         assert_eq!(floods.settle(START), [], "the second is not over");
-        assert!(
-            floods.admit(Kind::AuthzFail, START),
-            "another kind has its own share"
-        );
+        assert!(floods.admit(Kind::AuthzFail, START), "another kind has its own share");
         assert_eq!(floods.settle(LATER), [(Kind::InputRejected, 900)]);
         assert_eq!(floods.settle(LATER), [], "told once");
         assert!(floods.admit(Kind::InputRejected, LATER));

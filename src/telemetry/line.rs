@@ -51,9 +51,7 @@ impl<'a> Line<'a> {
     /// Adds text of any origin.
     pub(crate) fn text(&mut self, key: Key, value: &str) {
         self.key(key);
-        let kept = value
-            .get(..value.floor_char_boundary(MAX_VALUE_BYTES))
-            .unwrap_or(value);
+        let kept = value.get(..value.floor_char_boundary(MAX_VALUE_BYTES)).unwrap_or(value);
         let cut = kept.len() < value.len();
         let quoted = self.format == Format::Json || cut || !reads_as_one_word(kept);
         if quoted {
@@ -193,12 +191,7 @@ fn moment(out: &mut Vec<u8>, now: Timestamp) {
     if second != now.as_secs() {
         let mut full = String::new();
         let written = write!(full, "{now}").is_ok();
-        text = full
-            .as_bytes()
-            .first_chunk()
-            .copied()
-            .filter(|_| written)
-            .unwrap_or(UNKNOWN);
+        text = full.as_bytes().first_chunk().copied().filter(|_| written).unwrap_or(UNKNOWN);
         SECOND.set((now.as_secs(), text));
     }
     out.extend_from_slice(&text);
@@ -286,10 +279,7 @@ pub(crate) mod tests {
             line.maybe(Key::Bare("missing"), None);
             line.maybe(Key::Named("left_out"), None);
         });
-        assert_eq!(
-            text,
-            "2023-11-14T22:13:20.123Z /a?b=c two=\"a b\" none=\"\" \"-\" -\n"
-        );
+        assert_eq!(text, "2023-11-14T22:13:20.123Z /a?b=c two=\"a b\" none=\"\" \"-\" -\n");
     }
 
     #[test]

@@ -189,13 +189,7 @@ mod tests {
             "2023-11-14T22:13:20.123Z 192.0.2.7 ada GET app.example /a?token=***&x=1 HTTP/1.1 303 512 1.234ms \
              session=00112233aabbccdd request_id=r1 site=0 reason=needs_login\n"
         );
-        let anonymous = AccessLine {
-            user: None,
-            session: None,
-            site: None,
-            reason: None,
-            ..request()
-        };
+        let anonymous = AccessLine { user: None, session: None, site: None, reason: None, ..request() };
         assert_eq!(
             written(Format::Text, &anonymous),
             "2023-11-14T22:13:20.123Z 192.0.2.7 - GET app.example /a?token=***&x=1 HTTP/1.1 303 512 1.234ms request_id=r1\n"
@@ -215,13 +209,7 @@ mod tests {
     #[test]
     fn what_outsiders_write_stays_in_its_field() {
         for evil in INJECTIONS {
-            let line = AccessLine {
-                method: evil,
-                host: evil,
-                path: evil,
-                user: Some(evil),
-                ..request()
-            };
+            let line = AccessLine { method: evil, host: evil, path: evil, user: Some(evil), ..request() };
             let json = written(Format::Json, &line);
             let value: Value = serde_json::from_str(&json).unwrap();
             for field in ["method", "host", "path", "user"] {
@@ -233,11 +221,8 @@ mod tests {
 
     #[test]
     fn a_log_that_is_off_takes_nothing() {
-        let settings = Settings {
-            format: Format::Text,
-            access: false,
-            audit: crate::telemetry::AuditSink::Off,
-        };
+        let settings =
+            Settings { format: Format::Text, access: false, audit: crate::telemetry::AuditSink::Off };
         let log = AccessLog::start(&settings).unwrap();
         log.record(&request());
         log.flush();

@@ -87,11 +87,8 @@ fn names_a_secret(pair: &str) -> bool {
     let Some((name, _)) = pair.split_once('=') else {
         return false;
     };
-    let name = if name.contains('%') {
-        percent_decode_str(name).decode_utf8_lossy()
-    } else {
-        Cow::Borrowed(name)
-    };
+    let name =
+        if name.contains('%') { percent_decode_str(name).decode_utf8_lossy() } else { Cow::Borrowed(name) };
     let name = name.split('[').next().unwrap_or_default();
     SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
@@ -107,20 +104,14 @@ mod tests {
             ("/cb?x=1&state=s3cret", "/cb?x=1&state=***"),
             ("/cb?CODE=s3cret", "/cb?CODE=***"),
             ("/cb?%63ode=s3cret", "/cb?%63ode=***"),
-            (
-                "/cb?token[]=s3cret&token[a]=s3cret",
-                "/cb?token[]=***&token[a]=***",
-            ),
+            ("/cb?token[]=s3cret&token[a]=s3cret", "/cb?token[]=***&token[a]=***"),
             ("/cb?a=1;password=s3cret;b=2", "/cb?a=1;password=***;b=2"),
             ("/cb?id_token=s3=cret", "/cb?id_token=***"),
             ("/cb?return_to=/x?token=s3cret", "/cb?return_to=***"),
             ("/cb?SAMLResponse=s3cret", "/cb?SAMLResponse=***"),
             ("/a;jsessionid=s3cret/b;v=1?q=1", "/a;jsessionid=***/b;v=1?q=1"),
             ("/a;jsessionid=s3cret", "/a;jsessionid=***"),
-            (
-                "/.vestibule/login?anything=s3cret",
-                "/.vestibule/login?anything=***",
-            ),
+            ("/.vestibule/login?anything=s3cret", "/.vestibule/login?anything=***"),
             ("/.vestibule/login?s3cret", "/.vestibule/login?***"),
             ("/%2evestibule/login?to=s3cret&", "/%2evestibule/login?to=***&"),
             ("//.vestibule/x?to=s3cret", "//.vestibule/x?to=***"),
@@ -143,10 +134,7 @@ mod tests {
             "/.vestibule/login",
             "/a?x=%zz&&;=",
         ] {
-            assert!(
-                matches!(masked(target), Cow::Borrowed(same) if same == target),
-                "{target}"
-            );
+            assert!(matches!(masked(target), Cow::Borrowed(same) if same == target), "{target}");
         }
     }
 }

@@ -78,10 +78,7 @@ impl Metrics {
     /// Figures in which requests are counted by site. The names are labels; a site's place is its number in
     /// [`WorkerMetrics::request`].
     pub fn with_sites(sites: Vec<String>) -> Arc<Self> {
-        Arc::new(Self {
-            sites,
-            ..Self::default()
-        })
+        Arc::new(Self { sites, ..Self::default() })
     }
 
     /// A place for one more worker to count in.
@@ -125,10 +122,7 @@ impl Metrics {
             answers: names.map(|name| (name.to_owned(), Classes::default())).collect(),
             sweeps: self.sweeps.load(Ordering::Relaxed),
             swept: self.swept.load(Ordering::Relaxed),
-            readings: lock(&self.readings)
-                .iter()
-                .map(|(reading, source)| (*reading, source()))
-                .collect(),
+            readings: lock(&self.readings).iter().map(|(reading, source)| (*reading, source())).collect(),
             ..Snapshot::default()
         };
         self.logins.add_to(&mut snapshot.logins);
@@ -151,10 +145,7 @@ impl WorkerMetrics {
         self.0.latency.add(duration);
         let own = site.and_then(|site| self.0.answers.get(site));
         let class = usize::from(status / 100).clamp(1, 5) - 1;
-        if let Some(count) = own
-            .or_else(|| self.0.answers.last())
-            .and_then(|classes| classes.get(class))
-        {
+        if let Some(count) = own.or_else(|| self.0.answers.last()).and_then(|classes| classes.get(class)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -239,10 +230,7 @@ mod tests {
             assert!(text.lines().any(|own| own == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
-        assert!(
-            !text.contains("connections_open"),
-            "nobody keeps that figure here"
-        );
+        assert!(!text.contains("connections_open"), "nobody keeps that figure here");
     }
 
     #[test]

@@ -121,11 +121,7 @@ impl Outlet {
         flushes.asked += 1;
         let mine = flushes.asked;
         self.writer.unpark();
-        drop(
-            self.shared
-                .flushed
-                .wait_timeout_while(flushes, FLUSH_PATIENCE, |flushes| flushes.done < mine),
-        );
+        drop(self.shared.flushed.wait_timeout_while(flushes, FLUSH_PATIENCE, |flushes| flushes.done < mine));
     }
 }
 
@@ -140,9 +136,7 @@ impl Drop for Outlet {
 impl Shared {
     fn own_shard(&self) -> &Shard {
         // The slice has at least one element, so the fall-back is never taken.
-        self.shards
-            .get(thread_number() % self.shards.len())
-            .unwrap_or(&EMPTY)
+        self.shards.get(thread_number() % self.shards.len()).unwrap_or(&EMPTY)
     }
 
     fn run<W: Write>(&self, mut sink: Sink<W>) {
@@ -156,8 +150,7 @@ impl Shared {
                 std::mem::swap(&mut *shard.lock(), &mut batch);
                 if !batch.is_empty() {
                     wrote = true;
-                    self.lost
-                        .fetch_add(sink.write_lines(&batch, self.plan.name), Ordering::Relaxed);
+                    self.lost.fetch_add(sink.write_lines(&batch, self.plan.name), Ordering::Relaxed);
                 }
             }
             lock(&self.flushes).done = asked;
@@ -200,11 +193,7 @@ struct Sink<W> {
 
 impl<W: Write> Sink<W> {
     fn new(to: W) -> Self {
-        Self {
-            to,
-            torn: false,
-            failing: false,
-        }
+        Self { to, torn: false, failing: false }
     }
 
     /// Writes whole lines and says how many did not make it.

@@ -18,20 +18,13 @@ fn request(lines: &[&[u8]]) -> HeaderMap {
 fn stripped(lines: &[&[u8]]) -> Vec<Vec<u8>> {
     let mut headers = request(lines);
     strip(&mut headers, &RESERVED);
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .map(|line| line.as_bytes().to_vec())
-        .collect()
+    headers.get_all(COOKIE).iter().map(|line| line.as_bytes().to_vec()).collect()
 }
 
 #[test]
 fn only_the_exact_name_is_found_and_only_once() {
     for (lines, found) in [
-        (
-            &[&b"a=1; __Host-Http-session=tok; b=2"[..]][..],
-            Found::One(b"tok"),
-        ),
+        (&[&b"a=1; __Host-Http-session=tok; b=2"[..]][..], Found::One(b"tok")),
         (&[b"a=1", b"__Host-Http-session=tok"], Found::One(b"tok")),
         (&[b"a=1;__Host-Http-session=tok=="], Found::One(b"tok==")),
         (&[b"__Host-Http-session="], Found::One(b"")),
@@ -47,10 +40,7 @@ fn only_the_exact_name_is_found_and_only_once() {
         (&[b"%5f_Host-Http-session=tok"], Found::None),
         (&[b"a=__Host-Http-session=tok"], Found::None),
         (&[b"__Host-Http-session=a; __Host-Http-session=b"], Found::Several),
-        (
-            &[b"__Host-Http-session=a", b"__Host-Http-session=a"],
-            Found::Several,
-        ),
+        (&[b"__Host-Http-session=a", b"__Host-Http-session=a"], Found::Several),
         (&[b"__Host-Http-session=a; __Host-Http-session="], Found::Several),
     ] {
         assert_eq!(find(&request(lines), OURS), found, "{lines:?}");
@@ -85,17 +75,8 @@ fn every_spelling_of_ours_is_taken_out() {
         b"__Host-Http-pre=x",
     ] {
         let line = [b"a=1; ", spelling, b"; b=2"].concat();
-        assert_eq!(
-            stripped(&[&line]),
-            [b"a=1; b=2"],
-            "{:?}",
-            spelling.escape_ascii().to_string()
-        );
-        assert!(
-            stripped(&[spelling]).is_empty(),
-            "{:?}",
-            spelling.escape_ascii().to_string()
-        );
+        assert_eq!(stripped(&[&line]), [b"a=1; b=2"], "{:?}", spelling.escape_ascii().to_string());
+        assert!(stripped(&[spelling]).is_empty(), "{:?}", spelling.escape_ascii().to_string());
     }
 }
 
@@ -124,10 +105,7 @@ fn foreign_cookies_keep_their_bytes_and_order() {
 #[test]
 fn what_stays_beside_ours_keeps_its_bytes() {
     for (line, kept) in [
-        (
-            &b"__Host-Http-session=x;a=1;  b=\"p;;q\""[..],
-            &b"a=1;  b=\"p;;q\""[..],
-        ),
+        (&b"__Host-Http-session=x;a=1;  b=\"p;;q\""[..], &b"a=1;  b=\"p;;q\""[..]),
         (b"a=1;__Host-Http-session=x;b=\xff", b"a=1;b=\xff"),
         (b"a=1; __Host-Http-session=x", b"a=1"),
         (b"a=1; __Host-Http-session=x;", b"a=1;"),
@@ -139,30 +117,15 @@ fn what_stays_beside_ours_keeps_its_bytes() {
 
 #[test]
 fn crumbs_become_one_line() {
-    assert_eq!(
-        stripped(&[b"a=1", b"b=\xff; c=3", b"d"]),
-        [b"a=1; b=\xff; c=3; d"]
-    );
-    assert_eq!(
-        stripped(&[b"__Host-Http-session=x", b"a=1", b"__Host-Http-pre=y; b=2"]),
-        [b"a=1; b=2"]
-    );
+    assert_eq!(stripped(&[b"a=1", b"b=\xff; c=3", b"d"]), [b"a=1; b=\xff; c=3; d"]);
+    assert_eq!(stripped(&[b"__Host-Http-session=x", b"a=1", b"__Host-Http-pre=y; b=2"]), [b"a=1; b=2"]);
     assert!(stripped(&[b"__Host-Http-session=x", b"__Host-Http-session=y"]).is_empty());
     assert!(stripped(&[b"", b""]).is_empty());
 }
 
 #[test]
 fn hostile_lines_do_not_cost_the_square_of_their_length() {
-    for unit in [
-        "=",
-        " ",
-        ", ",
-        "__Host-Http-session",
-        "__Host-Http-session ",
-        "\"=",
-        "%5f",
-        ";",
-    ] {
+    for unit in ["=", " ", ", ", "__Host-Http-session", "__Host-Http-session ", "\"=", "%5f", ";"] {
         let line = unit.repeat(64 * 1024 / unit.len());
         stripped(&[line.as_bytes()]);
     }
@@ -187,54 +150,33 @@ fn simple_cookie(line: &str) -> Vec<String> {
 
 /// Names as werkzeug and Django read them: Unicode white space trimmed, a leading equals sign dropped by old ones.
 fn werkzeug(line: &str) -> Vec<String> {
-    let name = |pair: &str| {
-        pair.trim()
-            .trim_start_matches('=')
-            .split('=')
-            .next()
-            .unwrap_or("")
-            .trim()
-            .to_owned()
-    };
+    let name =
+        |pair: &str| pair.trim().trim_start_matches('=').split('=').next().unwrap_or("").trim().to_owned();
     line.split(';').map(name).collect()
 }
 
 /// Names as jshttp/cookie reads them, in its old form that split at commas too; JavaScript trims U+FEFF as well.
 fn jshttp(line: &str) -> Vec<String> {
-    let trim = |text: &str| {
-        text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
-            .to_owned()
-    };
-    line.split([';', ','])
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, _)| trim(name))
-        .collect()
+    let trim = |text: &str| text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').to_owned();
+    line.split([';', ',']).filter_map(|pair| pair.split_once('=')).map(|(name, _)| trim(name)).collect()
 }
 
 /// Names as PHP reads them: decoded (before 7.2.34), trimmed on the left, mangled, cut at an index.
 fn php(line: &str) -> Vec<String> {
     let pairs = line.split(';').filter_map(|pair| pair.split_once('='));
-    let names = pairs.map(|(name, _)| {
-        percent_encoding::percent_decode_str(name)
-            .decode_utf8_lossy()
-            .into_owned()
-    });
+    let names =
+        pairs.map(|(name, _)| percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned());
     let cut = |name: String| {
         let name = name.trim_start_matches(' ').split('\0').next().unwrap_or("");
         let indexed = name.split_once('[').filter(|(_, index)| index.contains(']'));
-        indexed
-            .map_or(name, |(name, _)| name)
-            .replace(['.', ' ', '['], "_")
+        indexed.map_or(name, |(name, _)| name).replace(['.', ' ', '['], "_")
     };
     names.map(cut).collect()
 }
 
 /// The line as a server's strings hold it: bytes as Latin-1 (WSGI, Node) or as UTF-8.
 fn as_text(line: &[u8]) -> [String; 2] {
-    [
-        line.iter().map(|byte| char::from(*byte)).collect(),
-        String::from_utf8_lossy(line).into_owned(),
-    ]
+    [line.iter().map(|byte| char::from(*byte)).collect(), String::from_utf8_lossy(line).into_owned()]
 }
 
 fn hostile_piece() -> impl Strategy<Value = Vec<u8>> {

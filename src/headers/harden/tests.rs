@@ -21,8 +21,7 @@ fn answer(authority: &Authority) -> Answer<'_> {
     Answer {
         now: Timestamp::from_millis(1_800_000_000_000),
         status: StatusCode::OK,
-        secure: true,
-        hsts_allowed: true,
+        transport: Transport::PublicTls,
         privacy: Privacy::Protected,
         authority,
         reserved: &["__Host-Http-session"],
@@ -39,11 +38,7 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .map(|line| line.to_str().unwrap())
-        .collect()
+    headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect()
 }
 
 /// The lines of `name` after hardening an answer with `lines`.
@@ -55,11 +50,8 @@ fn after(lines: &[(&str, &str)], name: &str) -> Vec<String> {
 
 #[test]
 fn a_silent_page_gets_the_whole_set_once() {
-    let mut map = headers(&[
-        ("content-type", "text/html"),
-        ("server", "Werkzeug/3"),
-        ("x-powered-by", "Express"),
-    ]);
+    let mut map =
+        headers(&[("content-type", "text/html"), ("server", "Werkzeug/3"), ("x-powered-by", "Express")]);
     let done = harden(&mut map, &policy(), &answer(&own()));
     assert_eq!(done, Hardened::default());
     let expected = [
@@ -103,29 +95,17 @@ fn what_an_app_tells_about_itself_or_orders_a_proxy_is_removed() {
 fn transport_security_is_said_once_and_never_on_http() {
     let strong = HeaderValue::from_static("max-age=63072000; includeSubDomains");
     let app = "max-age=31536000";
-    for (hsts, secure, allowed, said) in [
-        (Hsts::Auto, true, true, Some(app)),
-        (Hsts::Auto, true, false, None),
-        (Hsts::Auto, false, false, None),
-        (Hsts::Off, true, true, None),
-        (
-            Hsts::Always(strong.clone()),
-            true,
-            false,
-            Some("max-age=63072000; includeSubDomains"),
-        ),
-        (Hsts::Always(strong), false, true, None),
+    for (hsts, transport, said) in [
+        (Hsts::Auto, Transport::PublicTls, Some(app)),
+        (Hsts::Auto, Transport::Tls, None),
+        (Hsts::Auto, Transport::Plain, None),
+        (Hsts::Off, Transport::PublicTls, None),
+        (Hsts::Always(strong.clone()), Transport::Tls, Some("max-age=63072000; includeSubDomains")),
+        (Hsts::Always(strong), Transport::Plain, None),
     ] {
         let (policy, own) = (ResponsePolicy { hsts, ..policy() }, own());
-        let answer = Answer {
-            secure,
-            hsts_allowed: allowed,
-            ..answer(&own)
-        };
-        let twice = [
-            ("strict-transport-security", app),
-            ("strict-transport-security", "max-age=1"),
-        ];
+        let answer = Answer { transport, ..answer(&own) };
+        let twice = [("strict-transport-security", app), ("strict-transport-security", "max-age=1")];
         let mut map = headers(&twice);
         harden(&mut map, &policy, &answer);
         assert_eq!(
@@ -136,10 +116,7 @@ fn transport_security_is_said_once_and_never_on_http() {
     }
     for weaker in ["max-age=0", "max-age=60; includeSubDomains", "x", ""] {
         assert_eq!(
-            after(
-                &[("strict-transport-security", weaker)],
-                "strict-transport-security"
-            ),
+            after(&[("strict-transport-security", weaker)], "strict-transport-security"),
             ["max-age=86400"]
         );
     }
@@ -149,10 +126,7 @@ fn transport_security_is_said_once_and_never_on_http() {
 fn framing_is_restricted_beside_the_apps_own_policy() {
     let csp = "content-security-policy";
     let check = |sources: Option<&str>, lines: &[(&str, &str)], policies: &[&str], option: &[&str]| {
-        let policy = ResponsePolicy {
-            frame_ancestors: sources.map(str::to_owned),
-            ..policy()
-        };
+        let policy = ResponsePolicy { frame_ancestors: sources.map(str::to_owned), ..policy() };
         let mut map = headers(lines);
         harden(&mut map, &policy, &answer(&own()));
         assert_eq!(all(&map, csp), policies, "{sources:?} {lines:?}");
@@ -160,59 +134,28 @@ fn framing_is_restricted_beside_the_apps_own_policy() {
     };
     let (own_rule, none) = ("frame-ancestors 'self'", "frame-ancestors 'none'");
     let scripts = "default-src 'self', script-src x";
-    check(
-        Some("'self'"),
-        &[(csp, scripts)],
-        &[scripts, own_rule],
-        &["SAMEORIGIN"],
-    );
+    check(Some("'self'"), &[(csp, scripts)], &[scripts, own_rule], &["SAMEORIGIN"]);
     check(
         Some("'self'"),
         &[(csp, "a b; Frame-Ancestors https://x")],
         &["a b; Frame-Ancestors https://x"],
         &[],
     );
-    check(
-        Some("'self'"),
-        &[(csp, "x, frame-ancestors *")],
-        &["x, frame-ancestors *"],
-        &[],
-    );
+    check(Some("'self'"), &[(csp, "x, frame-ancestors *")], &["x, frame-ancestors *"], &[]);
     check(Some("'self'"), &[("x-frame-options", "DENY")], &[none], &["DENY"]);
-    check(
-        Some("'self'"),
-        &[("x-frame-options", "ALLOW-FROM https://x")],
-        &[own_rule],
-        &["SAMEORIGIN"],
-    );
-    check(
-        Some("'none'"),
-        &[("x-frame-options", "SAMEORIGIN")],
-        &[none],
-        &["DENY"],
-    );
-    check(
-        Some("https://p"),
-        &[("x-frame-options", "DENY")],
-        &["frame-ancestors https://p"],
-        &[],
-    );
+    check(Some("'self'"), &[("x-frame-options", "ALLOW-FROM https://x")], &[own_rule], &["SAMEORIGIN"]);
+    check(Some("'none'"), &[("x-frame-options", "SAMEORIGIN")], &[none], &["DENY"]);
+    check(Some("https://p"), &[("x-frame-options", "DENY")], &["frame-ancestors https://p"], &[]);
     check(None, &[("x-frame-options", "DENY")], &[], &["DENY"]);
 }
 
 #[test]
 fn what_the_app_decided_about_referrers_and_resources_stays() {
-    assert_eq!(
-        after(&[("referrer-policy", "no-referrer")], "referrer-policy"),
-        ["no-referrer"]
-    );
+    assert_eq!(after(&[("referrer-policy", "no-referrer")], "referrer-policy"), ["no-referrer"]);
     let corp = "cross-origin-resource-policy";
     assert_eq!(after(&[(corp, "cross-origin")], corp), ["cross-origin"]);
     let own = own();
-    let public = Answer {
-        privacy: Privacy::Public,
-        ..answer(&own)
-    };
+    let public = Answer { privacy: Privacy::Public, ..answer(&own) };
     let mut map = HeaderMap::new();
     harden(&mut map, &policy(), &public);
     assert!(!map.contains_key(corp) && !map.contains_key(CACHE_CONTROL));
@@ -229,33 +172,18 @@ fn protected_answers_stay_out_of_shared_caches() {
         (vec![("content-type", "text/html"), ("expires", "0")], "private"),
         (vec![("cache-control", "no-cache")], "private, no-cache"),
         (vec![("cache-control", "max-age=60")], "private, max-age=60"),
-        (
-            vec![("cache-control", "Public, max-age=60, s-maxage = 9")],
-            "private, max-age=60",
-        ),
-        (
-            vec![("cache-control", "public"), ("cache-control", "max-age=1")],
-            "private, max-age=1",
-        ),
+        (vec![("cache-control", "Public, max-age=60, s-maxage = 9")], "private, max-age=60"),
+        (vec![("cache-control", "public"), ("cache-control", "max-age=1")], "private, max-age=1"),
         (vec![("cache-control", "private=\"x\"")], "private, private=\"x\""),
-        (
-            vec![("cache-control", "private, max-age=60")],
-            "private, max-age=60",
-        ),
+        (vec![("cache-control", "private, max-age=60")], "private, max-age=60"),
         (vec![("cache-control", "no-store")], "no-store"),
         (vec![("cache-control", "")], "private"),
     ] {
         assert_eq!(after(&lines, "cache-control"), [expected], "{lines:?}");
     }
     assert!(
-        after(
-            &[
-                ("surrogate-control", "max-age=9"),
-                ("cdn-cache-control", "public")
-            ],
-            "surrogate-control"
-        )
-        .is_empty()
+        after(&[("surrogate-control", "max-age=9"), ("cdn-cache-control", "public")], "surrogate-control")
+            .is_empty()
     );
     let mut map = headers(&[("cache-control", "public")]);
     assert!(harden(&mut map, &policy(), &answer(&own())).shared);
@@ -266,20 +194,8 @@ fn caching_follows_policy_and_session() {
     let own = own();
     let after = |cache, privacy, status, line: &str| {
         let policy = ResponsePolicy { cache, ..policy() };
-        let mut map = if line.is_empty() {
-            HeaderMap::new()
-        } else {
-            headers(&[("cache-control", line)])
-        };
-        harden(
-            &mut map,
-            &policy,
-            &Answer {
-                status,
-                privacy,
-                ..answer(&own)
-            },
-        );
+        let mut map = if line.is_empty() { HeaderMap::new() } else { headers(&[("cache-control", line)]) };
+        harden(&mut map, &policy, &Answer { status, privacy, ..answer(&own) });
         all(&map, "cache-control").join("|")
     };
     for (cache, privacy, status, line, expected) in [
@@ -293,11 +209,7 @@ fn caching_follows_policy_and_session() {
         (C::NoStore, P::Protected, 404, "", "no-store"),
     ] {
         let status = StatusCode::from_u16(status).unwrap();
-        assert_eq!(
-            after(cache, privacy, status, line),
-            expected,
-            "{cache:?} {privacy:?} {status} {line:?}"
-        );
+        assert_eq!(after(cache, privacy, status, line), expected, "{cache:?} {privacy:?} {status} {line:?}");
     }
 }
 
@@ -306,10 +218,7 @@ fn an_app_cannot_clear_our_session_by_site_data() {
     for (lines, kept) in [
         (vec!["\"cookies\""], vec![]),
         (vec!["\"*\""], vec![]),
-        (
-            vec!["\"cache\", \"Cookies\" , \"storage\""],
-            vec!["\"cache\", \"storage\""],
-        ),
+        (vec!["\"cache\", \"Cookies\" , \"storage\""], vec!["\"cache\", \"storage\""]),
         (vec!["\"cache\"", "\"cookies\""], vec!["\"cache\""]),
         (vec!["*, cookies"], vec![]),
         (vec!["\"cache\",\"storage\""], vec!["\"cache\",\"storage\""]),
@@ -321,15 +230,9 @@ fn an_app_cannot_clear_our_session_by_site_data() {
 
 #[test]
 fn our_own_pages_are_never_framed_or_kept() {
-    let mut map = headers(&[(
-        "content-security-policy",
-        "default-src 'none'; style-src 'sha256-x'",
-    )]);
-    own_page(&mut map, &policy(), &answer(&own()));
-    assert_eq!(
-        all(&map, "content-security-policy"),
-        ["default-src 'none'; style-src 'sha256-x'"]
-    );
+    let mut map = headers(&[("content-security-policy", "default-src 'none'; style-src 'sha256-x'")]);
+    own_page(&mut map, &policy().hsts, Transport::PublicTls);
+    assert_eq!(all(&map, "content-security-policy"), ["default-src 'none'; style-src 'sha256-x'"]);
     for (name, value) in [
         ("x-frame-options", "DENY"),
         ("cache-control", "no-store"),
@@ -340,9 +243,6 @@ fn our_own_pages_are_never_framed_or_kept() {
         assert_eq!(all(&map, name), [value]);
     }
     let mut bare = HeaderMap::new();
-    own_page(&mut bare, &policy(), &answer(&own()));
-    assert_eq!(
-        all(&bare, "content-security-policy"),
-        ["default-src 'none'; frame-ancestors 'none'"]
-    );
+    own_page(&mut bare, &policy().hsts, Transport::PublicTls);
+    assert_eq!(all(&bare, "content-security-policy"), ["default-src 'none'; frame-ancestors 'none'"]);
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::headers::harden::Privacy;
+use crate::headers::harden::Transport;
 use crate::net::Authority;
 
 /// 2027-01-15T08:00:00Z; 400 days later it is 2028-02-19.
@@ -15,8 +16,7 @@ fn hardened_on(secure: bool, mode: AppCookies, lines: &[&[u8]]) -> (Vec<Vec<u8>>
     let answer = Answer {
         now: NOW,
         status: StatusCode::OK,
-        secure,
-        hsts_allowed: false,
+        transport: if secure { Transport::Tls } else { Transport::Plain },
         privacy: Privacy::Protected,
         authority: &authority,
         reserved: &["__Host-Http-session", "__Host-Http-pre"],
@@ -26,10 +26,7 @@ fn hardened_on(secure: bool, mode: AppCookies, lines: &[&[u8]]) -> (Vec<Vec<u8>>
         headers.append(SET_COOKIE, HeaderValue::from_bytes(line).unwrap());
     }
     let report = harden(&mut headers, mode, &answer);
-    let lines = headers
-        .get_all(SET_COOKIE)
-        .iter()
-        .map(|line| line.as_bytes().to_vec());
+    let lines = headers.get_all(SET_COOKIE).iter().map(|line| line.as_bytes().to_vec());
     (lines.collect(), report)
 }
 
@@ -42,18 +39,12 @@ fn hardened(line: &str) -> String {
 #[test]
 fn attributes_are_made_safe_and_the_rest_stays() {
     for (line, expected) in [
-        (
-            "session=x; HttpOnly; Path=/",
-            "session=x; HttpOnly; Path=/; Secure; SameSite=Lax",
-        ),
+        ("session=x; HttpOnly; Path=/", "session=x; HttpOnly; Path=/; Secure; SameSite=Lax"),
         (
             "connect.sid=s%3Ax.y; Path=/; HttpOnly",
             "connect.sid=s%3Ax.y; Path=/; HttpOnly; Secure; SameSite=Lax",
         ),
-        (
-            "PHPSESSID=x; path=/",
-            "PHPSESSID=x; path=/; Secure; HttpOnly; SameSite=Lax",
-        ),
+        ("PHPSESSID=x; path=/", "PHPSESSID=x; path=/; Secure; HttpOnly; SameSite=Lax"),
         ("JSESSIONID=x", "JSESSIONID=x; Secure; HttpOnly; SameSite=Lax"),
         ("sid=x", "sid=x; Secure; HttpOnly; SameSite=Lax"),
         ("remember_me=x", "remember_me=x; Secure; HttpOnly; SameSite=Lax"),
@@ -65,33 +56,18 @@ fn attributes_are_made_safe_and_the_rest_stays() {
         ("a=b; samesite=strict; secure", "a=b; samesite=strict; secure"),
         ("a=b; SameSite=Foo; Secure", "a=b; Secure; SameSite=Lax"),
         ("a=b; SameSite; Secure", "a=b; Secure; SameSite=Lax"),
-        (
-            "a=b; SameSite=Strict; SameSite=None; Secure",
-            "a=b; Secure; SameSite=None",
-        ),
-        (
-            "a=b; SameSite=None; SameSite=x; Secure",
-            "a=b; Secure; SameSite=Lax",
-        ),
+        ("a=b; SameSite=Strict; SameSite=None; Secure", "a=b; Secure; SameSite=None"),
+        ("a=b; SameSite=None; SameSite=x; Secure", "a=b; Secure; SameSite=Lax"),
         (
             "a=b;Secure;SameSite=Lax;Priority=High;Partitioned",
             "a=b;Secure;SameSite=Lax;Priority=High;Partitioned",
         ),
         ("a=\"q; Secure; SameSite=Lax", "a=\"q; Secure; SameSite=Lax"),
-        (
-            "a={\"x\": 1, \"y\": 2}; Path=/",
-            "a={\"x\": 1, \"y\": 2}; Path=/; Secure; SameSite=Lax",
-        ),
+        ("a={\"x\": 1, \"y\": 2}; Path=/", "a={\"x\": 1, \"y\": 2}; Path=/; Secure; SameSite=Lax"),
         ("a=; Max-Age=0; ;", "a=; Max-Age=0; Secure; SameSite=Lax"),
         ("novalue", "novalue; Secure; SameSite=Lax"),
-        (
-            "__Host-a=b; Path=/; Secure",
-            "__Host-a=b; Path=/; Secure; SameSite=Lax",
-        ),
-        (
-            "__Secure-a=b; Secure; SameSite=None",
-            "__Secure-a=b; Secure; SameSite=None",
-        ),
+        ("__Host-a=b; Path=/; Secure", "__Host-a=b; Path=/; Secure; SameSite=Lax"),
+        ("__Secure-a=b; Secure; SameSite=None", "__Secure-a=b; Secure; SameSite=None"),
     ] {
         assert_eq!(hardened(line), expected, "{line}");
         assert_eq!(hardened(expected), expected, "hardening twice is hardening once");
@@ -108,14 +84,8 @@ fn no_cookie_asks_for_more_than_400_days() {
         ("max-age=99999999999999999999999", "max-age=34560000"),
         ("Max-Age=-1", "Max-Age=-1"),
         ("Max-Age=x", "Max-Age=x"),
-        (
-            "Expires=Thu, 01 Jan 1970 00:00:00 GMT",
-            "Expires=Thu, 01 Jan 1970 00:00:00 GMT",
-        ),
-        (
-            "Expires=Fri, 31 Dec 2027 23:59:59 GMT",
-            "Expires=Fri, 31 Dec 2027 23:59:59 GMT",
-        ),
+        ("Expires=Thu, 01 Jan 1970 00:00:00 GMT", "Expires=Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("Expires=Fri, 31 Dec 2027 23:59:59 GMT", "Expires=Fri, 31 Dec 2027 23:59:59 GMT"),
         ("Expires=Fri, 31 Dec 9999 23:59:59 GMT", end),
         ("Expires=Thu, 31-Dec-2037 23:55:55 GMT", end),
         ("Expires=never", "Expires=never"),
@@ -134,10 +104,7 @@ fn a_domain_is_dropped_and_the_twin_it_left_is_deleted() {
     let check = |lines: &[&str], expected: &[&str]| {
         let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
         let (after, _) = hardened_on(true, AppCookies::Harden, &lines);
-        let after: Vec<_> = after
-            .iter()
-            .map(|line| std::str::from_utf8(line).unwrap())
-            .collect();
+        let after: Vec<_> = after.iter().map(|line| std::str::from_utf8(line).unwrap()).collect();
         assert_eq!(after, expected);
     };
     let safe = "a=b; Path=/x; Secure; SameSite=Lax";
@@ -147,51 +114,26 @@ fn a_domain_is_dropped_and_the_twin_it_left_is_deleted() {
     );
     check(
         &["a=b; Domain=app.example.org"],
-        &[
-            &format!("a=; Domain=app.example.org; {past}"),
-            "a=b; Secure; SameSite=Lax",
-        ],
+        &[&format!("a=; Domain=app.example.org; {past}"), "a=b; Secure; SameSite=Lax"],
     );
-    for foreign in [
-        "evil.org",
-        "ample.org",
-        "",
-        "x.app.example.org",
-        "example.org:8443",
-    ] {
+    for foreign in ["evil.org", "ample.org", "", "x.app.example.org", "example.org:8443"] {
         check(&[&format!("a=b; Path=/x; Domain={foreign}")], &[safe]);
     }
-    check(
-        &["__Host-a=b; Domain=example.org"],
-        &["__Host-a=b; Secure; SameSite=Lax"],
-    );
+    check(&["__Host-a=b; Domain=example.org"], &["__Host-a=b; Secure; SameSite=Lax"]);
     let twice = "a=b; Path=/x; Domain=example.org";
-    check(
-        &[twice, twice],
-        &[&format!("a=; Path=/x; Domain=example.org; {past}"), safe, safe],
-    );
+    check(&[twice, twice], &[&format!("a=; Path=/x; Domain=example.org; {past}"), safe, safe]);
 }
 
 #[test]
 fn lines_stay_apart_and_in_order() {
-    let lines: [&[u8]; 4] = [
-        b"b=1; Secure; SameSite=Lax",
-        b"a=2",
-        b"b=3; Secure; SameSite=Lax",
-        b"c=\x80\xff",
-    ];
+    let lines: [&[u8]; 4] =
+        [b"b=1; Secure; SameSite=Lax", b"a=2", b"b=3; Secure; SameSite=Lax", b"c=\x80\xff"];
     let (after, report) = hardened_on(true, AppCookies::Harden, &lines);
     assert_eq!(after[0], lines[0]);
     assert_eq!(after[1], b"a=2; Secure; SameSite=Lax");
     assert_eq!(after[2], lines[2]);
     assert_eq!(after[3], b"c=\x80\xff; Secure; SameSite=Lax");
-    assert_eq!(
-        report,
-        CookieReport {
-            readable: 4,
-            ..CookieReport::default()
-        }
-    );
+    assert_eq!(report, CookieReport { readable: 4, ..CookieReport::default() });
 }
 
 #[test]

@@ -33,20 +33,14 @@ fn written(format: Format, tell: impl FnOnce(&Audit)) -> String {
 }
 
 fn json_lines(text: &str) -> Vec<Value> {
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
 fn an_entry_says_when_where_what_who_and_how_it_ended() {
-    let event = Event::LoginFail {
-        reason: "wrong_password",
-    };
+    let event = Event::LoginFail { reason: "wrong_password" };
     let text = written(Format::Json, |audit| audit.record(&full_context(), &event));
-    let [entry] = &json_lines(&text)[..] else {
-        panic!("{text}")
-    };
+    let [entry] = &json_lines(&text)[..] else { panic!("{text}") };
     for (field, expected) in [
         ("time", "2023-11-14T22:13:20.123Z"),
         ("level", "WARN"),
@@ -86,9 +80,7 @@ fn what_outsiders_write_stays_in_its_field() {
         };
         let event = Event::InputRejected { reason: evil };
         let text = written(Format::Json, |audit| audit.record(&context, &event));
-        let [entry] = &json_lines(&text)[..] else {
-            panic!("{text}")
-        };
+        let [entry] = &json_lines(&text)[..] else { panic!("{text}") };
         for field in ["user", "host", "method", "path", "reason"] {
             assert_eq!(entry[field], evil);
         }
@@ -103,12 +95,7 @@ fn a_flood_is_cut_short_and_summed_up_while_logins_are_all_written() {
     let text = written(Format::Json, |audit| {
         for _ in 0..1000 {
             audit.record(&full_context(), &Event::InputRejected { reason: "nul" });
-            audit.record(
-                &full_context(),
-                &Event::LoginFail {
-                    reason: "unknown_user",
-                },
-            );
+            audit.record(&full_context(), &Event::LoginFail { reason: "unknown_user" });
         }
         audit.settle(NOW.after(std::time::Duration::from_secs(1)));
     });
@@ -159,10 +146,7 @@ fn the_file_is_private_and_only_appended_to() {
         audit.record(&Context::at(NOW), &Event::Startup { version: "0" });
         drop(audit);
     }
-    assert_eq!(
-        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(
         json_lines(&std::fs::read_to_string(&path).unwrap()).len(),
         2,
@@ -195,16 +179,10 @@ fn one_of_each_field() -> [Event<'static>; 13] {
         Event::InputRejected { reason: "x" },
         Event::Startup { version: "0" },
         Event::Shutdown { cut: 0 },
-        Event::CertificateReloadFailed {
-            file: "f",
-            reason: "r",
-        },
+        Event::CertificateReloadFailed { file: "f", reason: "r" },
         Event::CertificateReloaded { file: "f" },
         Event::UsersReloaded { users: 1 },
-        Event::Suppressed {
-            kind: Event::LoginSuccess.kind(),
-            events: 1,
-        },
+        Event::Suppressed { kind: Event::LoginSuccess.kind(), events: 1 },
         Event::AuditLost { lines: 1, total: 1 },
     ]
 }

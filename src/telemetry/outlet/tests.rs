@@ -49,12 +49,8 @@ impl Write for SmallDisk {
     }
 }
 
-const PLAN: Plan = Plan {
-    name: "test",
-    shards: 4,
-    capacity: 1 << 20,
-    gather: Some(Duration::from_millis(5)),
-};
+const PLAN: Plan =
+    Plan { name: "test", shards: 4, capacity: 1 << 20, gather: Some(Duration::from_millis(5)) };
 
 fn say(outlet: &Outlet, text: &str) -> bool {
     outlet.line(|out| out.extend_from_slice(text.as_bytes()))
@@ -104,11 +100,7 @@ fn a_full_buffer_loses_lines_and_counts_them_but_never_waits() {
         }
     }
     let (hold, stuck) = std::sync::mpsc::channel();
-    let plan = Plan {
-        capacity: 64,
-        shards: 1,
-        ..PLAN
-    };
+    let plan = Plan { capacity: 64, shards: 1, ..PLAN };
     let outlet = Outlet::start(plan, Stuck(stuck)).unwrap();
     let taken = (0..1000).filter(|_| say(&outlet, "0123456789\n")).count() as u64;
     // Two buffers' worth at most: the one being written and the one that fills.
@@ -119,10 +111,7 @@ fn a_full_buffer_loses_lines_and_counts_them_but_never_waits() {
 
 #[test]
 fn a_full_disk_is_survived_and_a_broken_line_does_not_swallow_the_next() {
-    let disk = SmallDisk {
-        room: 14,
-        ..SmallDisk::default()
-    };
+    let disk = SmallDisk { room: 14, ..SmallDisk::default() };
     let outlet = Outlet::start(PLAN, disk.clone()).unwrap();
     say(&outlet, "first\nsecond half\nthird\n");
     outlet.flush();
