@@ -80,13 +80,7 @@ fn house(size: usize) -> House {
     let last = Arc::clone(&begun.last().unwrap().1);
     // In another order than that of the allocations, or the processor guesses the next session's place.
     begun.sort_by(|one, other| one.0.cmp(&other.0));
-    House {
-        sessions,
-        cookies: begun.into_iter().map(|(cookie, _)| cookie).collect(),
-        last,
-        host,
-        lifetime,
-    }
+    House { sessions, cookies: begun.into_iter().map(|(cookie, _)| cookie).collect(), last, host, lifetime }
 }
 
 impl House {

@@ -46,18 +46,11 @@ async fn main() -> anyhow::Result<()> {
         max_sessions: sessions,
     };
     let all = Sessions::new(&settings, &Key::generate(), Memory::new());
-    let people = if users < sessions {
-        (0..users).map(person).collect()
-    } else {
-        Vec::new()
-    };
+    let people = if users < sessions { (0..users).map(person).collect() } else { Vec::new() };
     let before = resident_bytes()?;
     for number in 0..sessions {
-        let user = if users < sessions {
-            people.get(number % users).cloned().flatten()
-        } else {
-            person(number)
-        };
+        let user =
+            if users < sessions { people.get(number % users).cloned().flatten() } else { person(number) };
         let login = NewLogin {
             user: user.ok_or_else(|| anyhow::anyhow!("not a user's name"))?,
             host: Host::parse("app.example").ok_or_else(|| anyhow::anyhow!("not a host"))?,
@@ -65,8 +58,7 @@ async fn main() -> anyhow::Result<()> {
             user_agent: None,
             lifetime,
         };
-        all.begin(login, None, Timestamp::from_millis(1_800_000_000_000))
-            .await?;
+        all.begin(login, None, Timestamp::from_millis(1_800_000_000_000)).await?;
     }
     let grown = resident_bytes()?.saturating_sub(before);
     println!(

@@ -88,6 +88,13 @@ impl Cache {
         self.live.run_pending_tasks();
     }
 
+    /// How many entries there are, for tests.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> u64 {
+        self.tidy();
+        self.live.entry_count()
+    }
+
     fn lock(&self, hash: &TokenHash) -> MutexGuard<'_, u64> {
         // A count is as right after a panic as before.
         self.ends.at(hash).lock().unwrap_or_else(PoisonError::into_inner)

@@ -17,10 +17,8 @@ impl Lifetime {
     /// Limits that make sense together: both at least a second, idle no longer than absolute. Parts of a second are
     /// left off.
     pub fn new(idle: Duration, absolute: Duration) -> Option<Self> {
-        (idle >= Duration::from_secs(1) && idle <= absolute).then(|| Self {
-            idle_secs: whole_secs(idle),
-            absolute_secs: whole_secs(absolute),
-        })
+        (idle >= Duration::from_secs(1) && idle <= absolute)
+            .then(|| Self { idle_secs: whole_secs(idle), absolute_secs: whole_secs(absolute) })
     }
 
     /// The idle limit.
@@ -122,10 +120,7 @@ pub struct Remaining {
 pub fn remaining(times: &Times, lifetime: &Lifetime, now: Timestamp) -> Remaining {
     let absolute = times.began.after(lifetime.absolute()).since(now);
     let idle = times.last_seen.after(lifetime.idle()).since(now);
-    Remaining {
-        idle: idle.min(absolute),
-        absolute,
-    }
+    Remaining { idle: idle.min(absolute), absolute }
 }
 
 #[cfg(test)]
@@ -140,10 +135,8 @@ mod tests {
     }
 
     fn check(began: u64, last_seen: u64, now: u64, expected: Verdict) {
-        let times = Times {
-            began: Timestamp::from_millis(began),
-            last_seen: Timestamp::from_millis(last_seen),
-        };
+        let times =
+            Times { began: Timestamp::from_millis(began), last_seen: Timestamp::from_millis(last_seen) };
         let found = verdict(&times, &minutes(30, 8 * 60), Timestamp::from_millis(now));
         assert_eq!(found, expected, "began {began}, seen {last_seen}, now {now}");
     }
@@ -167,12 +160,7 @@ mod tests {
     fn no_clock_makes_a_verdict_wrap_around() {
         check(u64::MAX, u64::MAX, 0, Verdict::Active);
         check(0, 0, u64::MAX, Verdict::Ended(Why::Idle));
-        check(
-            u64::MAX - 1,
-            u64::MAX - 1,
-            u64::MAX,
-            Verdict::Ended(Why::Absolute),
-        );
+        check(u64::MAX - 1, u64::MAX - 1, u64::MAX, Verdict::Ended(Why::Absolute));
         // Beyond 2038 (32-bit seconds) and a session that was seen before it began.
         check(1 << 42, 1 << 42, (1 << 42) + MINUTE, Verdict::Active);
         check(HOUR, 0, HOUR, Verdict::Ended(Why::Idle));
@@ -180,10 +168,8 @@ mod tests {
 
     #[test]
     fn what_remains_is_bounded_by_the_absolute_end_and_never_negative() {
-        let at = |millis| Times {
-            began: Timestamp::from_millis(0),
-            last_seen: Timestamp::from_millis(millis),
-        };
+        let at =
+            |millis| Times { began: Timestamp::from_millis(0), last_seen: Timestamp::from_millis(millis) };
         let left = |seen, now| remaining(&at(seen), &minutes(30, 60), Timestamp::from_millis(now));
         let expected = |idle, absolute| Remaining {
             idle: Duration::from_mins(idle),

@@ -44,12 +44,7 @@ impl Session {
     /// A session as it was read from a store or is to be put into one. It is alive until it is
     /// ended; its times are not looked at here.
     pub fn new(hash: TokenHash, record: Record, last_seen: Timestamp, version: u32) -> Self {
-        Self {
-            hash,
-            version: AtomicU32::new(version),
-            state: State::active(last_seen),
-            record,
-        }
+        Self { hash, version: AtomicU32::new(version), state: State::active(last_seen), record }
     }
 
     /// Whose session it is.
@@ -99,20 +94,14 @@ impl Session {
 
     /// When it began and when it was last seen.
     pub fn times(&self) -> Times {
-        Times {
-            began: self.record.began,
-            last_seen: self.state.last_seen(),
-        }
+        Times { began: self.record.began, last_seen: self.state.last_seen() }
     }
 
     /// Notes a request of the person at `now`. An earlier time than the one known changes nothing, and neither does a
     /// touch of a session that is over, noticed or not: nothing brings it back.
     pub fn touch(&self, now: Timestamp) {
         self.state.update(|seen| {
-            let times = Times {
-                began: self.record.began,
-                last_seen: seen,
-            };
+            let times = Times { began: self.record.began, last_seen: seen };
             let alive = verdict(&times, &self.record.lifetime, now) == Verdict::Active;
             (alive && now > seen).then_some((now, None))
         });
@@ -153,10 +142,7 @@ impl Session {
     pub(super) fn expire(&self, lifetime: Lifetime, now: Timestamp) -> Option<Why> {
         let lifetime = self.record.lifetime.shorter(&lifetime);
         let ended = self.state.update(|seen| {
-            let times = Times {
-                began: self.record.began,
-                last_seen: seen,
-            };
+            let times = Times { began: self.record.began, last_seen: seen };
             match verdict(&times, &lifetime, now) {
                 Verdict::Active => None,
                 Verdict::Ended(why) => Some((seen, Some(why))),
@@ -210,9 +196,7 @@ impl State {
             let (seen, why) = change(Timestamp::from_millis(state >> Self::WHY_BITS))?;
             Some(Self::pack(seen, why))
         };
-        self.0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step)
-            .is_ok()
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
     }
 
     fn pack(last_seen: Timestamp, why: Option<Why>) -> u64 {
@@ -336,20 +320,12 @@ mod tests {
 
     #[test]
     fn every_reason_survives_being_packed() {
-        for why in [
-            Why::Idle,
-            Why::Absolute,
-            Why::LoggedOut,
-            Why::Replaced,
-            Why::UserRemoved,
-            Why::Administrator,
-        ] {
+        for why in
+            [Why::Idle, Why::Absolute, Why::LoggedOut, Why::Replaced, Why::UserRemoved, Why::Administrator]
+        {
             let session = session();
             assert!(session.end(why));
-            assert_eq!(
-                (session.why_ended(), session.times().last_seen),
-                (Some(why), at(100))
-            );
+            assert_eq!((session.why_ended(), session.times().last_seen), (Some(why), at(100)));
         }
     }
 

@@ -134,10 +134,7 @@ mod tests {
     #[test]
     fn only_what_is_fit_to_be_shown_is_kept_of_a_user_agent() {
         let clean = |text: &str| UserAgent::clean(text).map(|agent| agent.as_str().to_owned());
-        assert_eq!(
-            clean(" Mozilla/5.0 (X11)\r\n\u{202e}é\u{1b}[0m ").unwrap(),
-            "Mozilla/5.0 (X11)[0m"
-        );
+        assert_eq!(clean(" Mozilla/5.0 (X11)\r\n\u{202e}é\u{1b}[0m ").unwrap(), "Mozilla/5.0 (X11)[0m");
         assert_eq!(clean(&"x".repeat(1 << 20)).unwrap().len(), UserAgent::MAX_CHARS);
         assert!(clean(" \t\0").is_none());
     }

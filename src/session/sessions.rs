@@ -148,11 +148,7 @@ impl<S: Store> Sessions<S> {
         let session = Arc::new(self.session_of(login, token.hash(), now));
         // Into the cache first: whoever finds it in the store to end it must find there the one that is used here.
         let added = self.cache.add(&session);
-        let created = if added {
-            self.create(&session, now).await
-        } else {
-            Ok(Created::Exists)
-        };
+        let created = if added { self.create(&session, now).await } else { Ok(Created::Exists) };
         if added && !matches!(created, Ok(Created::Done)) {
             self.cache.take(session.hash());
         }
@@ -236,10 +232,8 @@ impl<S: Store> Sessions<S> {
     /// What is left to do here once the store has lost a session.
     fn bury(&self, session: &Arc<Session>, why: Why) {
         session.end(why);
-        let ended = Ended {
-            why: session.why_ended().unwrap_or(why),
-            host: Arc::clone(&session.record().host),
-        };
+        let ended =
+            Ended { why: session.why_ended().unwrap_or(why), host: Arc::clone(&session.record().host) };
         // Before it leaves the cache, so that there is no moment in which its token is merely unknown.
         self.ended.insert(*session.hash(), ended);
         if let Some(shared) = self.cache.take(session.hash()) {
@@ -261,11 +255,7 @@ impl<S: Store> Sessions<S> {
             user: login.user,
             host: self.shared(login.host),
             client: login.client.into(),
-            user_agent: login
-                .user_agent
-                .as_deref()
-                .and_then(UserAgent::clean)
-                .map(Box::new),
+            user_agent: login.user_agent.as_deref().and_then(UserAgent::clean).map(Box::new),
             began: now,
             lifetime: login.lifetime,
             reference: Reference::new(&self.references, &hash),

@@ -88,26 +88,18 @@ mod tests {
     fn a_token_survives_the_cookie() {
         let token = Token::generate();
         let text = token.encode();
-        assert_eq!(
-            Token::parse(text.expose().as_bytes()).unwrap().hash(),
-            token.hash()
-        );
+        assert_eq!(Token::parse(text.expose().as_bytes()).unwrap().hash(), token.hash());
     }
 
     #[test]
     fn ten_thousand_tokens_have_one_form_and_nothing_in_common() {
-        let texts: BTreeSet<String> = (0..10_000)
-            .map(|_| Token::generate().encode().expose().clone())
-            .collect();
+        let texts: BTreeSet<String> =
+            (0..10_000).map(|_| Token::generate().encode().expose().clone()).collect();
         let first_letters: BTreeSet<u8> = texts.iter().map(|text| text.as_bytes()[0]).collect();
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         assert_eq!(texts.len(), 10_000);
         assert_eq!(first_letters.len(), 64);
-        assert!(
-            texts
-                .iter()
-                .all(|text| text.len() == 43 && text.bytes().all(legal))
-        );
+        assert!(texts.iter().all(|text| text.len() == 43 && text.bytes().all(legal)));
     }
 
     #[test]
@@ -131,10 +123,7 @@ mod tests {
             "../../../../../../../../../../../etc/passwd",
             "*******************************************",
         ] {
-            assert!(
-                Token::parse(bad.as_bytes()).is_none(),
-                "{bad:.60} was taken for a token"
-            );
+            assert!(Token::parse(bad.as_bytes()).is_none(), "{bad:.60} was taken for a token");
         }
     }
 

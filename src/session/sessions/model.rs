@@ -24,32 +24,14 @@ const MAX: usize = 4;
 /// Sessions are named by the order they were begun in; a number that is too high means none.
 #[derive(Clone, Debug)]
 enum Step {
-    Advance {
-        millis: u64,
-    },
-    Begin {
-        user: usize,
-        host: usize,
-        replaces: usize,
-    },
-    End {
-        which: usize,
-        why: usize,
-    },
-    EndUser {
-        user: usize,
-    },
-    Find {
-        which: usize,
-        host: usize,
-        limits: usize,
-    },
+    Advance { millis: u64 },
+    Begin { user: usize, host: usize, replaces: usize },
+    End { which: usize, why: usize },
+    EndUser { user: usize },
+    Find { which: usize, host: usize, limits: usize },
     FindStranger,
     Sweep,
-    Touch {
-        which: usize,
-        before: u64,
-    },
+    Touch { which: usize, before: u64 },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -140,11 +122,7 @@ impl<S: Store> Pair<S> {
             Step::FindStranger => {
                 let stranger = Token::generate();
                 let (host, lifetime) = (host(HOSTS[0]), site_limits(0));
-                let found = self
-                    .sessions
-                    .find(&stranger, &host, &lifetime, now)
-                    .await
-                    .unwrap();
+                let found = self.sessions.find(&stranger, &host, &lifetime, now).await.unwrap();
                 assert!(matches!(found, Presence::Anonymous));
             }
             Step::Sweep => {
@@ -168,16 +146,8 @@ impl<S: Store> Pair<S> {
         assert_eq!(begun.is_ok(), self.alive() < MAX, "wrong about being full");
         if let Ok(begun) = begun {
             self.real.insert(self.plain.len(), begun);
-            let times = Times {
-                began: self.now,
-                last_seen: self.now,
-            };
-            self.plain.push(Plain {
-                user,
-                host,
-                times,
-                ended: None,
-            });
+            let times = Times { began: self.now, last_seen: self.now };
+            self.plain.push(Plain { user, host, times, ended: None });
         }
     }
 
@@ -186,11 +156,7 @@ impl<S: Store> Pair<S> {
             return;
         };
         let (here, lifetime) = (host(HOSTS[on]), site_limits(limits));
-        let found = self
-            .sessions
-            .find(token, &here, &lifetime, self.now)
-            .await
-            .unwrap();
+        let found = self.sessions.find(token, &here, &lifetime, self.now).await.unwrap();
         let plain = &mut self.plain[which];
         if plain.host != on {
             assert!(matches!(found, Presence::Anonymous), "{found:?}");

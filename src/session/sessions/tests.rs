@@ -73,18 +73,12 @@ pub(super) fn assert_active(presence: &Presence, expected: &Arc<Session>) {
 
 #[track_caller]
 pub(super) fn assert_ended(presence: &Presence, expected: Why) {
-    assert!(
-        matches!(presence, Presence::Ended(why) if *why == expected),
-        "{presence:?} is not {expected:?}"
-    );
+    assert!(matches!(presence, Presence::Ended(why) if *why == expected), "{presence:?} is not {expected:?}");
 }
 
 #[track_caller]
 fn assert_anonymous(presence: &Presence) {
-    assert!(
-        matches!(presence, Presence::Anonymous),
-        "{presence:?} is not anonymous"
-    );
+    assert!(matches!(presence, Presence::Anonymous), "{presence:?} is not anonymous");
 }
 
 #[tokio::test]
@@ -107,9 +101,9 @@ async fn an_id_of_somebody_elses_making_is_nobody_and_leaves_no_trace() {
     for _ in 0..1000 {
         assert_anonymous(&find(&sessions, &Token::generate(), 0).await);
     }
-    sessions.cache.tidy();
     sessions.ended.run_pending_tasks();
-    assert_eq!((sessions.live(), sessions.ended.entry_count()), (0, 0));
+    assert_eq!((sessions.cache.count(), sessions.ended.entry_count()), (0, 0));
+    assert_eq!(sessions.live(), 0);
 }
 
 #[tokio::test]
@@ -211,13 +205,12 @@ async fn a_full_house_turns_new_logins_away_and_nobody_out() {
     assert_active(&find(&sessions, &second, 9).await, &idle);
     // The one that is over makes room, and only that one.
     let (third, new) = sessions.begin(ada(), None, at(10)).await.unwrap();
-    assert!(matches!(
-        sessions.begin(ada(), None, at(10)).await,
-        Err(BeginError::Full)
-    ));
+    assert!(matches!(sessions.begin(ada(), None, at(10)).await, Err(BeginError::Full)));
     assert_active(&find(&sessions, &first, 10).await, &kept);
     assert_ended(&find(&sessions, &second, 10).await, Why::Idle);
     assert_active(&find(&sessions, &third, 10).await, &new);
+    // Nothing of those who were turned away is left.
+    assert_eq!((sessions.cache.count(), sessions.live()), (2, 2));
 }
 
 #[tokio::test]

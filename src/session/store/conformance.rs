@@ -87,10 +87,7 @@ async fn replace_needs_the_version_it_read(store: &impl Store) {
     assert_eq!(load(store, &session).await.unwrap().version(), early.version());
     assert_eq!(store.of_user(&name("early")).await.unwrap().len(), 1);
     for gone in ["ada", "late"] {
-        assert!(
-            store.of_user(&name(gone)).await.unwrap().is_empty(),
-            "{gone} is indexed"
-        );
+        assert!(store.of_user(&name(gone)).await.unwrap().is_empty(), "{gone} is indexed");
     }
 }
 
@@ -145,13 +142,8 @@ async fn the_user_index_is_a_set(store: &impl Store) {
         create(store, &session_of(other, lifetime(), at(100))).await;
     }
     let hashes = async || {
-        let mut hashes: Vec<TokenHash> = store
-            .of_user(&name("ada"))
-            .await
-            .unwrap()
-            .iter()
-            .map(|session| *session.hash())
-            .collect();
+        let mut hashes: Vec<TokenHash> =
+            store.of_user(&name("ada")).await.unwrap().iter().map(|session| *session.hash()).collect();
         hashes.sort();
         hashes
     };
@@ -201,12 +193,7 @@ fn lifetime() -> Lifetime {
 pub(crate) fn session_of(user: &str, lifetime: Lifetime, now: Timestamp) -> Arc<Session> {
     let hash = Token::generate().hash();
     let record = Record {
-        user: Arc::new(User {
-            name: name(user),
-            email: None,
-            display_name: None,
-            groups: Vec::new(),
-        }),
+        user: Arc::new(User { name: name(user), email: None, display_name: None, groups: Vec::new() }),
         host: Arc::new(Host::parse("app.example").unwrap()),
         client: ClientAddr([192, 0, 2, 7].into()).into(),
         user_agent: None,
@@ -219,15 +206,8 @@ pub(crate) fn session_of(user: &str, lifetime: Lifetime, now: Timestamp) -> Arc<
 
 /// A session with the same hash and another user: what must not get into its place.
 fn twin(session: &Session, user: &str, version: u32) -> Arc<Session> {
-    let record = session_of(user, *session.lifetime(), session.times().began)
-        .record()
-        .clone();
-    Arc::new(Session::new(
-        *session.hash(),
-        record,
-        session.times().last_seen,
-        version,
-    ))
+    let record = session_of(user, *session.lifetime(), session.times().began).record().clone();
+    Arc::new(Session::new(*session.hash(), record, session.times().last_seen, version))
 }
 
 /// A store that keeps copies.
@@ -242,20 +222,11 @@ struct Kept {
 
 impl Kept {
     fn of(session: &Session, version: u32) -> Self {
-        Self {
-            record: session.record().clone(),
-            last_seen: session.times().last_seen,
-            version,
-        }
+        Self { record: session.record().clone(), last_seen: session.times().last_seen, version }
     }
 
     fn session(&self, hash: &TokenHash) -> Arc<Session> {
-        Arc::new(Session::new(
-            *hash,
-            self.record.clone(),
-            self.last_seen,
-            self.version,
-        ))
+        Arc::new(Session::new(*hash, self.record.clone(), self.last_seen, self.version))
     }
 }
 

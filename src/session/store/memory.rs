@@ -45,15 +45,11 @@ impl Memory {
 
     fn read(&self) -> Result<RwLockReadGuard<'_, Shelves>, StoreError> {
         // Fails closed: after a panic in the middle of a change the two orders may disagree.
-        self.shelves
-            .read()
-            .map_err(|poisoned| StoreError::new(poisoned.to_string()))
+        self.shelves.read().map_err(|poisoned| StoreError::new(poisoned.to_string()))
     }
 
     fn write(&self) -> Result<RwLockWriteGuard<'_, Shelves>, StoreError> {
-        self.shelves
-            .write()
-            .map_err(|poisoned| StoreError::new(poisoned.to_string()))
+        self.shelves.write().map_err(|poisoned| StoreError::new(poisoned.to_string()))
     }
 
     /// Adds the overdue ones of the page behind `start`, and tells where that page ends.
@@ -90,11 +86,7 @@ impl Store for Memory {
     }
 
     async fn load(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Arc<Session>>, StoreError> {
-        let found = self
-            .read()?
-            .by_hash
-            .get(hash)
-            .map(|ByHash(session)| Arc::clone(session));
+        let found = self.read()?.by_hash.get(hash).map(|ByHash(session)| Arc::clone(session));
         Ok(found.filter(|session| !is_over(session, now)))
     }
 
