@@ -1,0 +1,154 @@
+//! `vestibule quickstart`: the files of a first gateway. What is there already is never written over.
+
+use std::fs;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use data_encoding::BASE32_NOPAD;
+
+use crate::cli;
+use crate::cli::Failure;
+use crate::config;
+use crate::config::Outside;
+use crate::crypto;
+use crate::crypto::Secret;
+
+/// The first user.
+pub const ADMIN: &str = "admin";
+
+/// Arguments of `vestibule quickstart`.
+#[derive(Debug, Args)]
+pub struct QuickstartArgs {
+    /// Where the app is, such as <http://127.0.0.1:5000>
+    #[arg(long, value_name = "URL")]
+    pub upstream: String,
+    /// The folder to write to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443", value_parser = config::parse_address)]
+    pub listen: SocketAddr,
+}
+
+/// What was written.
+#[derive(Debug)]
+pub struct Written {
+    /// The configuration.
+    pub config: PathBuf,
+    /// The first user's password, to be shown once; nothing if there was a users file already.
+    pub password: Option<Secret<String>>,
+}
+
+/// Writes the configuration, and a users file where it is missing: `add_admin` makes one at the path it is given,
+/// with [`ADMIN`] and the one-time password. The development certificate is made when the gateway starts.
+///
+/// # Errors
+/// If there is a configuration already, if the arguments make none that can be used, or if a file cannot be written.
+pub fn write(
+    args: &QuickstartArgs,
+    add_admin: impl FnOnce(&Path, &Secret<String>) -> anyhow::Result<()>,
+) -> Result<Written, Failure> {
+    let path = args.dir.join("vestibule.yaml");
+    if path.exists() {
+        return Err(Failure::Usage(format!(
+            "there is a configuration already: start it with `vestibule serve --config {}`, or choose another folder with `--dir`",
+            path.display()
+        )));
+    }
+    let text = configuration(args);
+    // Proven before anything is written; the users file is about to be made.
+    let outside = Outside { users: &|_path| Ok(()), ..cli::outside() };
+    config::parse(&text, &path, &outside)?;
+    fs::create_dir_all(&args.dir)
+        .with_context(|| format!("the folder {} cannot be made", args.dir.display()))?;
+    let users = args.dir.join("users.yaml");
+    let password = if users.exists() {
+        None
+    } else {
+        let password = one_time_password();
+        add_admin(&users, &password)?;
+        Some(password)
+    };
+    create(&path, &text).with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(Written { config: path, password })
+}
+
+/// 80 random bits in letters that cannot be mistaken for each other, in groups a person can copy.
+fn one_time_password() -> Secret<String> {
+    let letters = BASE32_NOPAD.encode(&crypto::random::<10>()).to_lowercase();
+    let groups: Vec<&str> = (0..4).filter_map(|group| letters.get(group * 4..group * 4 + 4)).collect();
+    Secret::new(groups.join("-"))
+}
+
+fn create(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn configuration(args: &QuickstartArgs) -> String {
+    let template = include_str!("quickstart.yaml");
+    template.replace("UPSTREAM", &quoted(&args.upstream)).replace("LISTEN", &quoted(&args.listen.to_string()))
+}
+
+/// A text as YAML's double-quoted form, which is JSON's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(dir: &Path, upstream: &str) -> QuickstartArgs {
+        QuickstartArgs {
+            upstream: upstream.to_owned(),
+            dir: dir.join("new"),
+            listen: "127.0.0.1:8443".parse().unwrap(),
+        }
+    }
+
+    fn make(path: &Path, _password: &Secret<String>) -> anyhow::Result<()> {
+        Ok(fs::write(path, "users: {}\n")?)
+    }
+
+    #[test]
+    fn the_files_it_writes_make_a_gateway() {
+        let dir = tempfile::tempdir().unwrap();
+        let written = write(&args(dir.path(), "http://127.0.0.1:5000"), make).unwrap();
+        let password = written.password.unwrap();
+        assert_eq!(password.expose().len(), 19);
+        let loaded = config::load(&written.config, &cli::outside()).unwrap();
+        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+        assert!(loaded.config.tls.generate);
+    }
+
+    #[test]
+    fn nothing_is_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = args(dir.path(), "http://127.0.0.1:5000");
+        fs::create_dir(&args.dir).unwrap();
+        fs::write(args.dir.join("users.yaml"), "# mine\n").unwrap();
+        assert!(write(&args, make).unwrap().password.is_none());
+        assert_eq!(fs::read_to_string(args.dir.join("users.yaml")).unwrap(), "# mine\n");
+        let again = write(&args, make).unwrap_err();
+        assert!(again.to_string().contains("vestibule serve"), "{again}");
+    }
+
+    #[test]
+    fn an_upstream_that_cannot_be_used_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        for bad in ["app", "http://10.0.0.1", "x\"\n- y"] {
+            let failure = write(&args(dir.path(), bad), make).unwrap_err();
+            assert_eq!(failure.code(), 2, "{failure}");
+        }
+        assert!(!dir.path().join("new").exists());
+    }
+}

@@ -1,0 +1,183 @@
+//! From shapes to settings: proves that what was written makes sense together, and fills in the defaults.
+//!
+//! Each part gives settings even where it noted an error, so that the next part is checked too; a configuration
+//! with errors is thrown away at the end.
+
+mod conflicts;
+mod identity;
+mod limits;
+mod listen;
+mod login;
+mod rules;
+mod session;
+mod site;
+mod tls;
+mod upstream;
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::config::Outside;
+use crate::config::file::File;
+use crate::config::findings::Findings;
+use crate::config::keys;
+use crate::config::read::Given;
+use crate::config::units::Span;
+use crate::config::units::Text;
+use crate::telemetry;
+use crate::telemetry::AuditSink;
+use crate::telemetry::Format;
+
+/// A part's view of the whole: where relative paths begin, what can be asked, and where problems go.
+struct Check<'a> {
+    folder: &'a Path,
+    outside: &'a Outside<'a>,
+    findings: &'a mut Findings,
+}
+
+/// The settings that `file` asks for; of no use if an error was noted.
+pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings: &mut Findings) -> Config {
+    let mut check = Check { folder, outside, findings };
+    let listen = listen::listen(&file.listen, &mut check);
+    let tls = tls::tls(file, &mut check);
+    let hosts = tls::hosts(&tls, &check);
+    let sites = site::sites(file, hosts.as_deref(), &mut check);
+    let needs_users = sites.iter().any(|site| site.login);
+    Config {
+        state_dir: state_dir(file, &check),
+        listen,
+        workers: workers(file),
+        tls,
+        keys: keys_file(file, &mut check),
+        sessions: session::sessions(&file.session, &mut check),
+        login: login::login(&file.login, needs_users, &mut check),
+        sites,
+        limits: limits::limits(&file.limits, &mut check),
+        telemetry: log(file, &mut check),
+    }
+}
+
+impl Check<'_> {
+    /// A path as it was written, from the folder of the configuration.
+    fn path(&self, text: &str) -> PathBuf {
+        self.folder.join(text)
+    }
+
+    /// The path of a file that must exist.
+    fn existing(&mut self, given: &Given<Text>, name: &str) -> PathBuf {
+        let path = self.path(&given.value.0);
+        if !path.is_file() {
+            self.findings.error(
+                given.at,
+                format!("`{name}`: there is no file `{}`", path.display()),
+                "correct the path: it begins at this configuration's folder",
+            );
+        }
+        path
+    }
+
+    /// A length of time that is not zero.
+    fn some_time(&mut self, given: Option<&Given<Span>>, name: &str, default: Duration) -> Duration {
+        let Some(given) = given else {
+            return default;
+        };
+        if given.value.0.is_zero() {
+            self.findings.error(
+                given.at,
+                format!("`{name}` is zero: nothing could ever be done in time"),
+                &format!("write a longer time; the default is `{}`", humantime::format_duration(default)),
+            );
+        }
+        given.value.0
+    }
+
+    /// A number from `least` to `most`.
+    fn number(&mut self, given: Option<&Given<u64>>, name: &str, range: (u64, u64), default: u64) -> u64 {
+        let (least, most) = range;
+        let Some(given) = given else {
+            return default;
+        };
+        if !(least..=most).contains(&given.value) {
+            self.findings.error(
+                given.at,
+                format!("`{name}` is {}, but must be from {least} to {most}", given.value),
+                "write a number in that range, or remove the line for the default",
+            );
+        }
+        given.value
+    }
+}
+
+/// A number as it is used in memory; what does not fit is as good as unlimited.
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn state_dir(file: &File, check: &Check<'_>) -> PathBuf {
+    if let Some(given) = &file.state_dir {
+        return check.path(&given.value.0);
+    }
+    let provided = (check.outside.variable)("STATE_DIRECTORY").filter(|folder| !folder.is_empty());
+    // systemd lists several folders with `:` between them; ours is the first.
+    let first = provided.and_then(|list| list.split(':').next().map(PathBuf::from));
+    first.unwrap_or_else(|| check.path("state"))
+}
+
+fn workers(file: &File) -> usize {
+    let written = file.workers.as_ref().and_then(|given| given.value.0);
+    written.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), count)
+}
+
+fn keys_file(file: &File, check: &mut Check<'_>) -> Option<PathBuf> {
+    let given = file.keys.as_ref()?;
+    let path = check.path(&given.value.0);
+    if let Err(error) = keys::read(&path) {
+        let help = match error {
+            keys::KeysError::Open { .. } => format!("`chmod 600 {}`", path.display()),
+            keys::KeysError::Read(_)
+            | keys::KeysError::Malformed { .. }
+            | keys::KeysError::Trivial { .. }
+            | keys::KeysError::Empty => {
+                "put a line from `openssl rand -hex 32` into it, or remove `keys`: then one is made in `state_dir`".to_owned()
+            }
+        };
+        check.findings.error(
+            given.at,
+            format!("`keys`: `{}` cannot be used: {error}", path.display()),
+            &help,
+        );
+    }
+    Some(path)
+}
+
+fn log(file: &File, check: &mut Check<'_>) -> telemetry::Settings {
+    let log = &file.log;
+    let audit = match &log.audit {
+        None => AuditSink::Stderr,
+        Some(given) => match given.value.0.as_str() {
+            "stderr" => AuditSink::Stderr,
+            "off" => AuditSink::Off,
+            text => {
+                let path = check.path(text);
+                let parent = path.parent().unwrap_or_else(|| Path::new("."));
+                let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+                if path.is_dir() || !parent.is_dir() {
+                    check.findings.error(
+                        given.at,
+                        format!("`log.audit`: no file can be made at `{}`", path.display()),
+                        "write `stderr`, `off`, or a file in a folder that exists",
+                    );
+                }
+                AuditSink::File(path)
+            }
+        },
+    };
+    telemetry::Settings {
+        format: log.format.as_ref().map_or(Format::Text, |given| given.value),
+        access: log.access.as_ref().is_none_or(|given| given.value),
+        audit,
+    }
+}

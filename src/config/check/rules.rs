@@ -1,0 +1,178 @@
+//! A site's rules.
+
+use crate::access::path::Pattern;
+use crate::access::rules::Allow;
+use crate::access::rules::Rule;
+use crate::access::rules::Rules;
+use crate::access::rules::Unauthenticated;
+use crate::config::check::Check;
+use crate::config::file::site::AllowFile;
+use crate::config::file::site::AllowSome;
+use crate::config::file::site::RuleFile;
+use crate::config::file::site::SiteFile;
+use crate::config::read::Given;
+use crate::config::read::OneOrMany;
+use crate::config::tree::At;
+use crate::config::units::Text;
+use crate::config::words::AllowWord;
+
+/// The rules of a site; without a login everything they do not forbid is open.
+pub(super) fn rules(file: &SiteFile, login: bool, check: &mut Check<'_>) -> Rules {
+    let list = file.rules.as_ref().map_or(&[][..], |given| &given.value);
+    let rules: Vec<Rule> = list
+        .iter()
+        .filter_map(|given| {
+            let rule = rule(&given.value, check)?;
+            prove(&given.value, &rule.allow, login, check);
+            Some(rule)
+        })
+        .collect();
+    shadowed(list, check);
+    if login { Rules::new(rules) } else { Rules::without_login(rules) }
+}
+
+/// The rule, or nothing after what is wrong was noted (what is missing was noted when the file was read).
+fn rule(file: &RuleFile, check: &mut Check<'_>) -> Option<Rule> {
+    let path = file.path.as_ref()?;
+    let pattern = Pattern::parse(&path.value.0);
+    if let Err(error) = &pattern {
+        check.findings.error(
+            path.at,
+            format!("`{}` is not a pattern of paths: {error}", path.value.0),
+            "write `/reports` for one path, or `/reports/*` for it and everything below",
+        );
+    }
+    let methods = file.methods.as_ref().map(|given| {
+        if given.value.is_empty() {
+            check.findings.error(
+                given.at,
+                "the rule is about no method".to_owned(),
+                "name some, such as `[GET, HEAD]`, or remove the line for all",
+            );
+        }
+        given.value.values.iter().map(|method| method.value.0.clone()).collect()
+    });
+    let given = file.allow.as_ref()?;
+    let allow = allow(&given.value, given.at, check);
+    Some(Rule {
+        path: pattern.ok()?,
+        methods,
+        allow,
+        reauth_after: file.reauth_after.as_ref().map(|given| given.value.0),
+        unauthenticated: file.unauthenticated.as_ref().map_or(Unauthenticated::Auto, |given| given.value),
+    })
+}
+
+fn allow(file: &AllowFile, at: At, check: &mut Check<'_>) -> Allow {
+    let some = match file {
+        AllowFile::Word(AllowWord::Anyone) => return Allow::Anyone,
+        AllowFile::Word(AllowWord::Authenticated) => return Allow::Authenticated,
+        AllowFile::Word(AllowWord::Nobody) => return Allow::Nobody,
+        AllowFile::Some(some) => some,
+    };
+    let AllowSome { groups, users } = some;
+    let names = |given: &Given<OneOrMany<Text>>| {
+        given.value.values.iter().map(|name| name.value.0.as_str().into()).collect()
+    };
+    match (groups, users) {
+        (Some(groups), None) if !groups.value.is_empty() => Allow::Groups(names(groups)),
+        (None, Some(users)) if !users.value.is_empty() => Allow::Users(names(users)),
+        (Some(_), Some(_)) => {
+            check.findings.error(
+                at,
+                "a rule allows groups or users, not both".to_owned(),
+                "put the users into a group of their own, or name users alone",
+            );
+            Allow::Nobody
+        }
+        (None | Some(_), None) | (None, Some(_)) => {
+            check.findings.error(
+                at,
+                "the rule allows nobody".to_owned(),
+                "name some, such as `{ groups: [admins] }`; if nobody is meant, write `allow: nobody`",
+            );
+            Allow::Nobody
+        }
+    }
+}
+
+/// What a rule says must be possible, and safe.
+fn prove(file: &RuleFile, allow: &Allow, login: bool, check: &mut Check<'_>) {
+    let needs_user = match allow {
+        Allow::Anyone | Allow::Nobody => false,
+        Allow::Authenticated | Allow::Groups(_) | Allow::Users(_) => true,
+    };
+    if let Some(given) = &file.allow {
+        if needs_user && !login {
+            check.findings.error(
+                given.at,
+                "the rule asks for a user, but this site has no login".to_owned(),
+                "remove `login: none`, or write `allow: anyone` or `allow: nobody`",
+            );
+        }
+        let everything = file.path.as_ref().is_some_and(|path| path.value.0 == "/*");
+        if login && everything && matches!(allow, Allow::Anyone) {
+            check.findings.warning(
+                Some(given.at),
+                "this rule opens the whole site to anyone: no page asks for a login".to_owned(),
+                "if that is meant, write `login: none` for the site; else narrow the path",
+            );
+        }
+    }
+    let (reauth, unauthenticated) = (file.reauth_after.as_ref(), file.unauthenticated.as_ref());
+    let pointless = reauth.map(|given| given.at).or_else(|| unauthenticated.map(|given| given.at));
+    if let Some(at) = pointless.filter(|_| !needs_user) {
+        let name = if reauth.is_some() { "reauth_after" } else { "unauthenticated" };
+        check.findings.error(
+            at,
+            format!("`{name}` has no meaning in a rule that asks for no user"),
+            "remove the line, or allow `authenticated`, groups or users",
+        );
+    }
+    if let Some(given) = reauth.filter(|given| given.value.0.is_zero()) {
+        check.findings.error(
+            given.at,
+            "`reauth_after: 0s` would ask for the login again at every request".to_owned(),
+            "write how old the login may be, such as `10m`",
+        );
+    }
+}
+
+/// The first match counts: a rule whose every path an earlier one takes is never reached.
+fn shadowed(list: &[Given<RuleFile>], check: &mut Check<'_>) {
+    for (place, later) in list.iter().enumerate() {
+        let Some(path) = &later.value.path else {
+            continue;
+        };
+        let earlier = list.iter().take(place).find(|earlier| covers(&earlier.value, &later.value));
+        if let Some(before) = earlier.and_then(|earlier| earlier.value.path.as_ref()) {
+            check.findings.warning(
+                Some(path.at),
+                format!("this rule is never reached: an earlier one is about `{}`", before.value.0),
+                "the first rule that matches counts: put the narrower one first",
+            );
+        }
+    }
+}
+
+fn covers(earlier: &RuleFile, later: &RuleFile) -> bool {
+    let (Some(wide), Some(narrow)) = (&earlier.path, &later.path) else {
+        return false;
+    };
+    let (wide, narrow) = (wide.value.0.as_str(), narrow.value.0.as_str());
+    let paths = wide == narrow
+        || wide.strip_suffix("/*").is_some_and(|base| {
+            let below = narrow.strip_prefix(base);
+            !base.contains('*') && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+    let methods = match (&earlier.methods, &later.methods) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(many), Some(few)) => few
+            .value
+            .values
+            .iter()
+            .all(|method| many.value.values.iter().any(|other| other.value.0 == method.value.0)),
+    };
+    paths && methods
+}

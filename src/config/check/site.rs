@@ -1,0 +1,202 @@
+//! The apps behind the gateway.
+
+use http::HeaderValue;
+
+use crate::access::csrf::Csrf;
+use crate::config::check::Check;
+use crate::config::check::conflicts;
+use crate::config::check::identity;
+use crate::config::check::rules;
+use crate::config::check::session;
+use crate::config::check::upstream;
+use crate::config::file::File;
+use crate::config::file::site::HeadersFile;
+use crate::config::file::site::SiteFile;
+use crate::config::file::site::UpstreamBlock;
+use crate::config::read::Given;
+use crate::config::read::OrNull;
+use crate::config::units::Text;
+use crate::headers::harden::AppCookies;
+use crate::headers::harden::CachePolicy;
+use crate::headers::harden::Hsts;
+use crate::headers::harden::ResponsePolicy;
+use crate::net::Host;
+use crate::route::Mode;
+use crate::route::ServiceWorkers;
+use crate::route::Site;
+
+/// All sites; `names` are the hosts of those that name none, if they are known.
+pub(super) fn sites(file: &File, names: Option<&[Host]>, check: &mut Check<'_>) -> Vec<Site> {
+    let Some(list) = &file.sites else {
+        return Vec::new();
+    };
+    if list.value.is_empty() {
+        check.findings.error(
+            list.at,
+            "there is no site".to_owned(),
+            "name the app at least: `sites: [ { upstream: http://127.0.0.1:5000 } ]`",
+        );
+    }
+    let all = |(id, given): (usize, &Given<SiteFile>)| site(id, given, (file, names), check);
+    let sites: Vec<Site> = list.value.iter().enumerate().map(all).collect();
+    conflicts::conflicts(&list.value, &sites, check);
+    sites
+}
+
+fn site(
+    id: usize,
+    given: &Given<SiteFile>,
+    (all, names): (&File, Option<&[Host]>),
+    check: &mut Check<'_>,
+) -> Site {
+    let file = &given.value;
+    let login = file.login.as_ref().is_none_or(|given| given.value.0);
+    let none = UpstreamBlock::default();
+    let upstream = file.upstream.as_ref().map_or(&none, |given| &given.value.0);
+    let own_body = file.limits.body.as_ref().or(all.limits.body.as_ref());
+    switches(file, check);
+    Site {
+        id,
+        hosts: hosts(given, names, check),
+        mount: file.path.as_ref().map_or_else(|| "/".to_owned(), |path| mount(path, check)),
+        mode: file.mode.as_ref().map_or(Mode::Enforce, |given| given.value),
+        login,
+        lifetime: session::lifetime(&file.session, &all.session, check),
+        csrf: file.csrf.as_ref().map_or(Csrf::SameOrigin, |given| given.value),
+        responses: responses(file, check),
+        service_workers: file.service_workers.as_ref().map_or(ServiceWorkers::Deny, |given| given.value),
+        body_limit: own_body.and_then(|given| given.value.0.as_ref()).map(|size| size.0),
+        rules: rules::rules(file, login, check),
+        identity: identity::headers(&file.identity, &all.identity, check),
+        upstream: upstream::upstream(upstream, &all.limits, check),
+    }
+}
+
+/// Protection that is switched off is said at every start.
+fn switches(file: &SiteFile, check: &mut Check<'_>) {
+    if let Some(given) = file.mode.as_ref().filter(|given| given.value == Mode::Observe) {
+        check.findings.warning(
+            Some(given.at),
+            "`mode: observe` protects nothing: requests without a login reach the app".to_owned(),
+            "read the log for what would have been refused, then remove the line",
+        );
+    }
+    if let Some(given) = file.csrf.as_ref().filter(|given| given.value == Csrf::Off) {
+        check.findings.warning(
+            Some(given.at),
+            "`csrf: off`: other sites can act in the name of whoever is logged in".to_owned(),
+            "only for an app that checks this itself; `report` lets requests through too, but logs them",
+        );
+    }
+}
+
+fn hosts(given: &Given<SiteFile>, names: Option<&[Host]>, check: &mut Check<'_>) -> Vec<Host> {
+    let Some(written) = &given.value.hosts else {
+        if names.is_some_and(<[Host]>::is_empty) {
+            check.findings.error(
+                given.at,
+                "the site has no `hosts`, and no certificate names any".to_owned(),
+                "write `hosts: [app.example.com]`: the names that people type",
+            );
+        }
+        return names.unwrap_or_default().to_vec();
+    };
+    if written.value.is_empty() {
+        check.findings.error(
+            written.at,
+            "`hosts` is empty: the site would never be reached".to_owned(),
+            "name them, or remove the line for the names on the certificates",
+        );
+    }
+    let mut hosts: Vec<Host> = Vec::new();
+    for host in &written.value.values {
+        if hosts.contains(&host.value.0) {
+            check.findings.error(
+                host.at,
+                format!("`{}` stands here twice", host.value.0),
+                "remove one of the two",
+            );
+        }
+        hosts.push(host.value.0.clone());
+    }
+    hosts
+}
+
+/// A mount matches whole segments: one spelling alone, so that no other can slip past the site's rules.
+fn mount(given: &Given<Text>, check: &mut Check<'_>) -> String {
+    let text = given.value.0.as_str();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    let segments = text.strip_prefix('/').unwrap_or_default();
+    let normal = segments.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    if text.starts_with("/.vestibule") {
+        check.findings.error(
+            given.at,
+            "`path`: everything below `/.vestibule/` is the gateway's own".to_owned(),
+            "choose another path, such as `/app`",
+        );
+    } else if text != "/" && !(text.bytes().all(plain) && normal) {
+        let inner = text.trim_matches(['/', '*']);
+        let clean =
+            inner.bytes().all(plain) && inner.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+        let write = if clean {
+            format!("write `/{inner}`: a mount begins with `/`, ends without it, and is no pattern")
+        } else {
+            "write plain names between slashes, such as `/wiki`, or `/` for the whole host".to_owned()
+        };
+        check.findings.error(given.at, format!("`path`: an app cannot be mounted at `{text}`"), &write);
+    }
+    text.to_owned()
+}
+
+fn responses(file: &SiteFile, check: &mut Check<'_>) -> ResponsePolicy {
+    let headers = &file.headers;
+    ResponsePolicy {
+        hsts: headers.hsts.as_ref().map_or(Hsts::Auto, |given| hsts(given, check)),
+        frame_ancestors: frame_ancestors(headers, check),
+        cache: headers.cache.as_ref().map_or(CachePolicy::NoStore, |given| given.value),
+        cookies: file.cookies.as_ref().map_or(AppCookies::Harden, |given| given.value),
+    }
+}
+
+fn hsts(given: &Given<Text>, check: &mut Check<'_>) -> Hsts {
+    let text = given.value.0.as_str();
+    // RFC 6797 §6.1: directives between semicolons, `max-age` among them once.
+    let ages = text.split(';').filter_map(|part| part.trim().strip_prefix("max-age="));
+    let valid = ages.map(|age| age.parse::<u32>().is_ok()).collect::<Vec<bool>>() == [true];
+    match (text, HeaderValue::from_str(text)) {
+        ("auto", _) => Hsts::Auto,
+        ("off", _) => Hsts::Off,
+        (_, Ok(value)) if valid => Hsts::Always(value),
+        (_, Ok(_) | Err(_)) => {
+            check.findings.error(
+                given.at,
+                format!("`hsts`: `{text}` is no value of Strict-Transport-Security"),
+                "write `auto`, `off`, or for example `max-age=31536000; includeSubDomains`",
+            );
+            Hsts::Auto
+        }
+    }
+}
+
+fn frame_ancestors(headers: &HeadersFile, check: &mut Check<'_>) -> Option<String> {
+    let Some(given) = &headers.frame_ancestors else {
+        return Some("'self'".to_owned());
+    };
+    let OrNull(Some(Text(text))) = &given.value else {
+        return None;
+    };
+    let source = |source: &str| {
+        let quoted = source.contains('\'');
+        let plain = source.bytes().all(|byte| byte.is_ascii_graphic() && !b";,\"<>".contains(&byte));
+        plain && (!quoted || matches!(source, "'self'" | "'none'")) && !matches!(source, "self" | "none")
+    };
+    let alone = !text.contains("'none'") || text.trim() == "'none'";
+    if !alone || !text.split_whitespace().all(source) || HeaderValue::from_str(text).is_err() {
+        check.findings.error(
+            given.at,
+            format!("`frame_ancestors`: `{text}` is no list of sources (CSP Level 3)"),
+            "write for example \"'self'\", \"'none'\" or \"'self' https://portal.example.com\"",
+        );
+    }
+    Some(text.clone())
+}

@@ -1,0 +1,104 @@
+//! Certificates, and the hosts they are good for.
+
+use std::path::PathBuf;
+
+use crate::config::DEVELOPMENT_HOSTS;
+use crate::config::check::Check;
+use crate::config::file::File;
+use crate::config::tree::At;
+use crate::net::Host;
+use crate::server::CertificateFiles;
+use crate::server::MinTls;
+use crate::server::TlsSettings;
+
+const CERT: &str = "certs/localhost.pem";
+const KEY: &str = "certs/localhost.key";
+
+/// How TLS is ended. Where no listener speaks it, certificates are not looked at.
+pub(super) fn tls(file: &File, check: &mut Check<'_>) -> TlsSettings {
+    let generate = file.tls.generate.as_ref().is_some_and(|given| given.value);
+    let off = file.listen.https.as_ref().is_some_and(|given| match &given.value.0 {
+        None => true,
+        Some(list) => list.is_empty(),
+    });
+    let certificates = if off { Vec::new() } else { certificates(file, generate, check) };
+    TlsSettings {
+        certificates,
+        generate,
+        min_version: file.tls.min_version.as_ref().map_or(MinTls::V1_2, |given| given.value),
+    }
+}
+
+/// The hosts of sites that name none: those of the certificates. Nothing if a certificate cannot be used: that was
+/// noted, and then nobody can tell.
+pub(super) fn hosts(tls: &TlsSettings, check: &Check<'_>) -> Option<Vec<Host>> {
+    let development = || DEVELOPMENT_HOSTS.iter().filter_map(|name| Host::parse(name));
+    let mut hosts = Vec::new();
+    for (place, files) in tls.certificates.iter().enumerate() {
+        if place == 0 && tls.generate && !files.cert.exists() {
+            hosts.extend(development());
+        } else {
+            hosts.extend((check.outside.certificate_names)(files).ok()?);
+        }
+    }
+    hosts.sort();
+    hosts.dedup();
+    Some(hosts)
+}
+
+fn certificates(file: &File, generate: bool, check: &mut Check<'_>) -> Vec<CertificateFiles> {
+    let Some(list) = &file.tls.certificates else {
+        let files = CertificateFiles { cert: check.path(CERT), key: check.path(KEY) };
+        look_at(&files, (None, None), generate, check);
+        return vec![files];
+    };
+    if list.value.is_empty() {
+        check.findings.error(
+            list.at,
+            "`tls.certificates` is empty, but `listen.https` needs one".to_owned(),
+            "name a certificate, or remove the line and write `generate: true` for a development certificate",
+        );
+    }
+    let mut all = Vec::new();
+    for (place, given) in list.value.iter().enumerate() {
+        // What is missing was noted when the file was read.
+        let (Some(cert), Some(key)) = (&given.value.cert, &given.value.key) else {
+            continue;
+        };
+        let files = CertificateFiles { cert: check.path(&cert.value.0), key: check.path(&key.value.0) };
+        look_at(&files, (Some(cert.at), Some(key.at)), generate && place == 0, check);
+        all.push(files);
+    }
+    all
+}
+
+fn look_at(
+    files: &CertificateFiles,
+    (cert, key): (Option<At>, Option<At>),
+    may_make: bool,
+    check: &mut Check<'_>,
+) {
+    let missing = |path: &PathBuf| !path.is_file();
+    match (missing(&files.cert), missing(&files.key)) {
+        (true, true) if may_make => {}
+        (true, _) => check.findings.missing(
+            cert,
+            format!("there is no certificate at `{}`", files.cert.display()),
+            "correct the path (it begins at this configuration's folder), or write `tls: { generate: true }` for a development certificate",
+        ),
+        (false, true) => check.findings.missing(
+            key,
+            format!("there is no private key at `{}`, though its certificate exists", files.key.display()),
+            "correct the path, or move the certificate away and write `tls: { generate: true }` for a development certificate",
+        ),
+        (false, false) => {
+            if let Err(reason) = (check.outside.certificate_names)(files) {
+                check.findings.missing(
+                    cert,
+                    format!("the certificate `{}` cannot be used: {reason}", files.cert.display()),
+                    "replace it and its key by a pair in PEM that belongs together",
+                );
+            }
+        }
+    }
+}

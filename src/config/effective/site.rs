@@ -1,0 +1,155 @@
+//! One site as it takes effect.
+
+use crate::config::effective::Origin;
+use crate::config::effective::Table;
+use crate::config::effective::bytes;
+use crate::config::effective::list;
+use crate::config::effective::optional;
+use crate::config::effective::time;
+use crate::config::file::File;
+use crate::config::file::site::AllowFile;
+use crate::config::file::site::RuleFile;
+use crate::config::file::site::SiteFile;
+use crate::config::read::OneOrMany;
+use crate::config::units::Text;
+use crate::config::words::Choice;
+use crate::headers::harden::Hsts;
+use crate::route::Site;
+use crate::upstream::Endpoint;
+
+/// Every setting of `site`, which was written as `file` in a configuration of `all`.
+pub(super) fn describe(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
+    table.title(&format!("site {}", site.id + 1));
+    table.row("hosts", list(&site.hosts), Origin::of(file.hosts.as_ref()));
+    table.row("path", &site.mount, Origin::of(file.path.as_ref()));
+    table.row("mode", site.mode.word(), Origin::of(file.mode.as_ref()));
+    table.row("login", if site.login { "all" } else { "none" }, Origin::of(file.login.as_ref()));
+    table.row("cookies", site.responses.cookies.word(), Origin::of(file.cookies.as_ref()));
+    table.row("csrf", site.csrf.word(), Origin::of(file.csrf.as_ref()));
+    table.row("service_workers", site.service_workers.word(), Origin::of(file.service_workers.as_ref()));
+    upstream(file, all, site, table);
+    responses(file, site, table);
+    sessions(file, all, site, table);
+    identity(file, all, site, table);
+    rules(file, site, table);
+}
+
+fn upstream(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
+    let settings = &site.upstream;
+    let servers: Vec<String> = settings.servers.iter().map(address).collect();
+    table.row("upstream.servers", list(&servers), Origin::Written);
+    let written = file.upstream.as_ref().map(|given| &given.value.0);
+    table.row(
+        "upstream.present_scheme",
+        settings.present_scheme.word(),
+        Origin::of(written.and_then(|block| block.present_scheme.as_ref())),
+    );
+    table.row(
+        "upstream.max_connections",
+        optional(settings.max_connections),
+        Origin::of(written.and_then(|block| block.max_connections.as_ref())),
+    );
+    table.row(
+        "upstream.idle",
+        time(settings.idle),
+        Origin::of(written.and_then(|block| block.idle.as_ref())),
+    );
+    let authorities = optional(settings.ca_file.as_ref().map(|path| path.display()));
+    table.row("upstream.ca_file", authorities, Origin::of(written.and_then(|block| block.ca_file.as_ref())));
+    let limits = &all.limits;
+    let origin = |written| Origin::merged(None::<&()>, written);
+    table.row(
+        "limits.upstream_connect",
+        time(settings.connect_timeout),
+        origin(limits.upstream_connect.as_ref()),
+    );
+    table.row(
+        "limits.upstream_response",
+        time(settings.response_timeout),
+        origin(limits.upstream_response.as_ref()),
+    );
+    let body = optional(site.body_limit.map(bytes));
+    table.row("limits.body", body, Origin::merged(file.limits.body.as_ref(), limits.body.as_ref()));
+}
+
+fn address(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Http(authority) => format!("http://{authority}"),
+        Endpoint::Https(authority) => format!("https://{authority}"),
+        Endpoint::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn responses(file: &SiteFile, site: &Site, table: &mut Table) {
+    let (written, policy) = (&file.headers, &site.responses);
+    let hsts = match &policy.hsts {
+        Hsts::Auto => "auto",
+        Hsts::Off => "off",
+        Hsts::Always(value) => value.to_str().unwrap_or_default(),
+    };
+    table.row("headers.hsts", hsts, Origin::of(written.hsts.as_ref()));
+    table.row(
+        "headers.frame_ancestors",
+        optional(policy.frame_ancestors.as_ref()),
+        Origin::of(written.frame_ancestors.as_ref()),
+    );
+    table.row("headers.cache", policy.cache.word(), Origin::of(written.cache.as_ref()));
+}
+
+fn sessions(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
+    let (own, of_all) = (&file.session, &all.session);
+    let origin = Origin::merged(own.idle_timeout.as_ref(), of_all.idle_timeout.as_ref());
+    table.row("session.idle_timeout", time(site.lifetime.idle()), origin);
+    let origin = Origin::merged(own.absolute_timeout.as_ref(), of_all.absolute_timeout.as_ref());
+    table.row("session.absolute_timeout", time(site.lifetime.absolute()), origin);
+}
+
+fn identity(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
+    let (own, of_all, names) = (&file.identity.headers, &all.identity.headers, &site.identity);
+    let preset = Origin::merged(file.identity.preset.as_ref(), all.identity.preset.as_ref());
+    let origin = |written: Origin| {
+        if written == Origin::Default { preset } else { written }
+    };
+    let user = origin(Origin::merged(own.user.as_ref(), of_all.user.as_ref()));
+    table.row("identity.headers.user", &names.user, user);
+    let email = origin(Origin::merged(own.email.as_ref(), of_all.email.as_ref()));
+    table.row("identity.headers.email", optional(names.email.as_ref()), email);
+    let groups = origin(Origin::merged(own.groups.as_ref(), of_all.groups.as_ref()));
+    table.row("identity.headers.groups", optional(names.groups.as_ref()), groups);
+    let name = origin(Origin::merged(own.name.as_ref(), of_all.name.as_ref()));
+    table.row("identity.headers.name", optional(names.name.as_ref()), name);
+}
+
+fn rules(file: &SiteFile, site: &Site, table: &mut Table) {
+    for given in file.rules.iter().flat_map(|given| &given.value) {
+        let path = given.value.path.as_ref().map_or("", |path| &path.value.0);
+        table.row("rule", format!("{path}  {}", rule(&given.value)), Origin::Written);
+    }
+    let rest = if site.login { "any logged-in user" } else { "anyone" };
+    table.row("rule", format!("everything else  {rest}"), Origin::Default);
+}
+
+fn rule(file: &RuleFile) -> String {
+    let names = |given: &OneOrMany<Text>| {
+        let names: Vec<&str> = given.values.iter().map(|name| name.value.0.as_str()).collect();
+        names.join(", ")
+    };
+    let who = match file.allow.as_ref().map(|given| &given.value) {
+        None => String::new(),
+        Some(AllowFile::Word(word)) => word.word().to_owned(),
+        Some(AllowFile::Some(some)) => match (&some.groups, &some.users) {
+            (Some(groups), _) => format!("groups {}", names(&groups.value)),
+            (None, Some(users)) => format!("users {}", names(&users.value)),
+            (None, None) => String::new(),
+        },
+    };
+    let methods = file.methods.as_ref().map(|given| {
+        let methods: Vec<&str> = given.value.values.iter().map(|method| method.value.0.as_str()).collect();
+        format!("for {}", methods.join(", "))
+    });
+    let age = file.reauth_after.as_ref().map(|given| format!("login not older than {}", time(given.value.0)));
+    let others =
+        file.unauthenticated.as_ref().map(|given| format!("unauthenticated: {}", given.value.word()));
+    let parts = [Some(who), methods, age, others];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}

@@ -1,0 +1,233 @@
+//! A site as it is written: an app behind the gateway.
+
+use schemars::JsonSchema;
+
+use crate::access::csrf::Csrf;
+use crate::access::rules::Unauthenticated;
+use crate::config::file::IdentityFile;
+use crate::config::findings::Findings;
+use crate::config::read;
+use crate::config::read::Given;
+use crate::config::read::OneOrMany;
+use crate::config::read::OrNull;
+use crate::config::read::Read;
+use crate::config::tree::Node;
+use crate::config::tree::Value;
+use crate::config::units::HostName;
+use crate::config::units::MethodName;
+use crate::config::units::Size;
+use crate::config::units::Span;
+use crate::config::units::Text;
+use crate::config::words::AllowWord;
+use crate::config::words::Choice;
+use crate::config::words::LoginMethod;
+use crate::config::words::SiteLoginWord;
+use crate::headers::harden::AppCookies;
+use crate::headers::harden::CachePolicy;
+use crate::route::Mode;
+use crate::route::ServiceWorkers;
+use crate::upstream::PresentScheme;
+
+shape! {
+    /// An app behind the gateway.
+    SiteFile {
+        /// The hosts it answers to. Default: the names on the certificates.
+        hosts: OneOrMany<HostName>,
+        /// The path it is mounted at. Default: /.
+        path: Text,
+        /// Admits that several apps share one host, and so each other's cookies and scripts. Default: false.
+        shared_origin: bool,
+        /// Where the app is: `http://…`, `https://…`, `unix:/…`, a list of them, or a block.
+        upstream: UpstreamFile,
+        /// `enforce`, or `observe`: proxy everything and log what would have been refused. Default: enforce.
+        mode: Mode,
+        /// Who may log in here: `all` methods, `none` for a site without login, or `[password]`. Default: all.
+        login: SiteLogin,
+        /// The app's own cookies: made safe (`harden`) or left alone (`pass`). Default: harden.
+        cookies: AppCookies,
+        /// Unsafe requests that another site made: refused, logged (`report`) or let through (`off`). Default: `same_origin`.
+        csrf: Csrf,
+        /// Whether the app may register service workers. Default: deny.
+        service_workers: ServiceWorkers,
+        /// Who may do what; the first rule that matches counts, and where none does, any logged-in user may.
+        rules: Vec<Given<RuleFile>>,
+    }
+    blocks {
+        /// What is added to the app's answers.
+        headers: HeadersFile,
+        /// This site's own times; what is absent is taken from the top level.
+        session: SiteSessionFile,
+        /// This site's own identity headers; what is absent is taken from the top level.
+        identity: IdentityFile,
+        /// This site's own limits; what is absent is taken from the top level.
+        limits: SiteLimitsFile,
+    }
+    required ["upstream"]
+}
+
+shape! {
+    /// How an app is reached.
+    UpstreamBlock {
+        /// Its servers, which take turns.
+        servers: OneOrMany<Text>,
+        /// The scheme the app is shown in `Origin`, `Referer` and forwarded headers. Default: https.
+        present_scheme: PresentScheme,
+        /// Connections to the app at most. Default: null (no limit).
+        max_connections: u64,
+        /// How long an unused connection is kept; shorter than the app's own keep-alive. Default: 1s.
+        idle: Span,
+        /// Certificate authorities (PEM) to trust for `https` servers instead of the system's. Default: null.
+        ca_file: Text,
+        /// Admits plain `http` to another machine, where everyone on the way can read and change it. Default: false.
+        allow_plaintext: bool,
+    }
+    required ["servers"]
+    later ["balance", "health"]
+}
+
+shape! {
+    /// What is added to the app's answers.
+    HeadersFile {
+        /// Strict-Transport-Security: `auto`, `off`, or its value such as `max-age=31536000`. Default: auto.
+        hsts: Text,
+        /// Who may show the app in a frame; `null` leaves it to the app. Default: 'self'.
+        frame_ancestors: OrNull<Text>,
+        /// What caches may keep of protected answers: `no-store`, `private`, or what the `app` says. Default: no-store.
+        cache: CachePolicy,
+    }
+}
+
+shape! {
+    /// Times of a site's own.
+    SiteSessionFile {
+        /// A session ends so long after its last request.
+        idle_timeout: Span,
+        /// A session ends so long after the login, whatever happens.
+        absolute_timeout: Span,
+    }
+    later ["renew_after", "renew_overlap", "theft_after", "resume_window", "profile", "activity", "bind"]
+}
+
+shape! {
+    /// Limits of a site's own.
+    SiteLimitsFile {
+        /// Size of a request's body; `null` is no limit.
+        body: OrNull<Size>,
+    }
+}
+
+shape! {
+    /// Who may do what at which paths.
+    RuleFile {
+        /// The paths it is about: `/reports` alone, or `/reports/*` with everything below.
+        path: Text,
+        /// The methods it is about. Default: all.
+        methods: OneOrMany<MethodName>,
+        /// Who may: `anyone`, `authenticated`, `nobody`, `{ groups: […] }` or `{ users: […] }`.
+        allow: AllowFile,
+        /// Asks for the login again where the last one is older. Default: never.
+        reauth_after: Span,
+        /// What people who are not logged in get: `auto` (login page, or 401 for scripts) or "401" always. Default: auto.
+        unauthenticated: Unauthenticated,
+    }
+    required ["path", "allow"]
+    later ["activity", "cross_site"]
+}
+
+shape! {
+    /// A choice of users.
+    AllowSome {
+        /// Members of one of these groups.
+        groups: OneOrMany<Text>,
+        /// These users.
+        users: OneOrMany<Text>,
+    }
+}
+
+/// Where an app is: its servers alone, or a block.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, with = "UpstreamForms")]
+pub(crate) struct UpstreamFile(pub(crate) UpstreamBlock);
+
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "exists for the schema alone")]
+enum UpstreamForms {
+    Servers(OneOrMany<Text>),
+    Block(UpstreamBlock),
+}
+
+impl Read for UpstreamFile {
+    fn read(node: &Node, path: &str, findings: &mut Findings) -> Option<Self> {
+        if matches!(node.value, Value::Map(_)) {
+            return UpstreamBlock::read(node, path, findings).map(Self);
+        }
+        let servers = OneOrMany::read(node, path, findings)?;
+        let servers = Some(Given { value: servers, at: node.at });
+        Some(Self(UpstreamBlock { servers, ..UpstreamBlock::default() }))
+    }
+}
+
+/// Whether people log in at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, with = "SiteLoginForms")]
+pub(crate) struct SiteLogin(pub(crate) bool);
+
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "exists for the schema alone")]
+enum SiteLoginForms {
+    Word(SiteLoginWord),
+    Methods(Vec<LoginMethod>),
+}
+
+impl Read for SiteLogin {
+    fn read(node: &Node, path: &str, findings: &mut Findings) -> Option<Self> {
+        if !matches!(node.value, Value::List(_)) {
+            let word = SiteLoginWord::read(node, path, findings)?;
+            return Some(Self(word == SiteLoginWord::All));
+        }
+        let methods: OneOrMany<LoginMethod> = OneOrMany::read(node, path, findings)?;
+        if methods.is_empty() {
+            read::wrong_type(
+                node,
+                path,
+                "a list of at least one method",
+                "`all`, `none` or `[password]`",
+                findings,
+            );
+        }
+        Some(Self(true))
+    }
+}
+
+/// Who a rule is about.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum AllowFile {
+    /// `anyone`, `authenticated` or `nobody`.
+    Word(AllowWord),
+    /// Groups or users.
+    Some(AllowSome),
+}
+
+impl Read for AllowFile {
+    fn read(node: &Node, path: &str, findings: &mut Findings) -> Option<Self> {
+        if let Value::Map(entries) = &node.value {
+            let some = AllowSome::read(node, path, findings)?;
+            let unknown_alone = some.groups.is_none() && some.users.is_none() && !entries.is_empty();
+            return (!unknown_alone).then_some(Self::Some(some));
+        }
+        let known = |text: &String| AllowWord::WORDS.iter().any(|(word, _)| word == text);
+        if let Value::Text(text) = &node.value
+            && !known(text)
+        {
+            // Most likely the name of a group, put where the word belongs.
+            let wanted = "one of anyone, authenticated, nobody, or a choice of users";
+            let write = format!("one of them, or `{{ groups: [{text}] }}`");
+            read::wrong_type(node, path, wanted, &write, findings);
+            return None;
+        }
+        AllowWord::read(node, path, findings).map(Self::Word)
+    }
+}

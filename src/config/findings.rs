@@ -1,0 +1,83 @@
+//! The notebook of a check: problems by the number of the value they concern. Places are looked up at the end.
+
+use crate::config::problem::Problem;
+use crate::config::problem::Severity;
+use crate::config::tree;
+use crate::config::tree::At;
+
+/// This version, as people call it.
+pub(crate) const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+
+/// More problems than this are not listed: each costs a look-up, and nobody reads on.
+const MOST: usize = 100;
+
+/// Problems as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    list: Vec<Finding>,
+    /// Whether an error was found after the list was full.
+    more: bool,
+}
+
+#[derive(Debug)]
+struct Finding {
+    severity: Severity,
+    at: Option<At>,
+    text: String,
+    help: String,
+}
+
+impl Findings {
+    /// Notes an error at a value.
+    pub(crate) fn error(&mut self, at: At, text: String, help: &str) {
+        self.note(Severity::Error, Some(at), text, help);
+    }
+
+    /// Notes an error at a value, or at the file as a whole for what was not written.
+    pub(crate) fn missing(&mut self, at: Option<At>, text: String, help: &str) {
+        self.note(Severity::Error, at, text, help);
+    }
+
+    /// Notes what a person should know and may leave as it is.
+    pub(crate) fn warning(&mut self, at: Option<At>, text: String, help: &str) {
+        self.note(Severity::Warning, at, text, help);
+    }
+
+    /// Notes the use of something that a later version brings.
+    pub(crate) fn later(&mut self, at: At, what: &str) {
+        let text = format!("`{what}` is not part of this version ({VERSION})");
+        self.note(Severity::Error, Some(at), text, "remove the line");
+    }
+
+    /// Whether an error was noted.
+    pub(crate) fn stop(&self) -> bool {
+        self.more || self.list.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    fn note(&mut self, severity: Severity, at: Option<At>, text: String, help: &str) {
+        // What holds for all sites is judged at each of them.
+        if self.list.iter().any(|finding| finding.at == at && finding.text == text) {
+            return;
+        }
+        if self.list.len() == MOST {
+            self.more |= severity == Severity::Error;
+            return;
+        }
+        self.list.push(Finding { severity, at, text, help: help.to_owned() });
+    }
+
+    /// The findings with their places in `text`.
+    pub(crate) fn into_problems(self, text: &str) -> Vec<Problem> {
+        self.list
+            .into_iter()
+            .map(|finding| Problem {
+                severity: finding.severity,
+                // What was not written stands nowhere: the file's beginning is shown for it.
+                span: tree::locate(text, finding.at.unwrap_or_default()),
+                text: finding.text,
+                help: Some(finding.help),
+            })
+            .collect()
+    }
+}
