@@ -1,7 +1,75 @@
 //! Logging in, logging out, and changing one's password.
+//!
+//! Everything the gateway answers itself below `/.vestibule/` for people: pages for browsers, a little JSON for scripts.
+//! No visitor costs memory before they are logged in: forms, ways back and known devices live in keyed hashes and sealed
+//! values that the browser keeps.
 
+mod conversation;
+mod cookies;
+mod directory;
+mod form;
+pub mod hash;
+mod password;
+pub mod policy;
+mod pool;
+mod prove;
+mod signin;
+mod signout;
+mod status;
+mod target;
+mod throttle;
+mod ticket;
+pub mod users;
+mod watch;
+mod words;
+
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::clock::Timestamp;
+use crate::crypto::Key;
+use crate::login::cookies::Devices;
+use crate::login::directory::Directory;
+use crate::login::form::Tokens;
+use crate::login::pool::Pool;
+use crate::login::target::Destination;
+use crate::login::target::Reason;
+use crate::login::target::Target;
+use crate::login::target::Targets;
+use crate::login::throttle::Throttle;
+use crate::login::ticket::Tickets;
+use crate::login::users::file::UsersError;
+use crate::net::Authority;
+use crate::pages::Look;
+use crate::pages::LookError;
+use crate::pages::Pages;
+use crate::session::lifetime::Why;
+use crate::session::sessions::Sessions;
+use crate::telemetry::audit::Audit;
+
+pub use crate::login::conversation::Action;
+pub use crate::login::conversation::Answer;
+pub use crate::login::conversation::Outcome;
+pub use crate::login::conversation::SessionCookie;
+pub use crate::login::conversation::Visit;
+
+/// Everything the gateway answers itself lies below this path on each site.
+pub const PREFIX: &str = "/.vestibule/";
+
+/// The cookie that ties a login form to a browser.
+pub const PRE_COOKIE: &str = "__Host-Http-pre";
+
+/// The cookie by which a device that was used before is known.
+pub const DEVICE_COOKIE: &str = "__Host-Http-device";
+
+/// The names of our cookies beside the session's: never passed to an app, never taken from one.
+pub const fn reserved_cookies() -> [&'static str; 2] {
+    [PRE_COOKIE, DEVICE_COOKIE]
+}
 
 /// How guessing is slowed down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,3 +103,94 @@ pub struct Settings {
     /// What the page looks like.
     pub theme: Theme,
 }
+
+/// Why logging in cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The users file is missing or wrong.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The logo or the style sheet is.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// The system gives no threads.
+    #[error("cannot start the threads that check passwords")]
+    Threads(#[source] io::Error),
+}
+
+/// Password login and all that belongs to it, shared by all workers.
+pub struct Login {
+    directory: Directory,
+    sessions: Arc<Sessions>,
+    audit: Audit,
+    clock: Clock,
+    pages: Arc<Pages>,
+    targets: Targets,
+    tokens: Tokens,
+    tickets: Tickets,
+    devices: Devices,
+    attempts: Attempts,
+    /// A short critical section, never held across an await.
+    throttle: Mutex<Throttle>,
+    pool: Pool,
+}
+
+impl Login {
+    /// Reads the users file, the logo and the style sheet, and starts the threads that check passwords.
+    pub fn new(
+        settings: &Settings,
+        key: &Key,
+        sessions: Arc<Sessions>,
+        audit: Audit,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let theme = &settings.theme;
+        let look = Look::load(&theme.title, theme.logo.as_deref(), theme.css.as_deref())?;
+        Ok(Self {
+            directory: Directory::open(&settings.users)?,
+            sessions,
+            audit,
+            clock,
+            pages: Arc::new(Pages::new(look)),
+            targets: Targets::new(key),
+            tokens: Tokens::new(key),
+            tickets: Tickets::new(key),
+            devices: Devices::new(key),
+            attempts: settings.attempts,
+            throttle: Mutex::new(Throttle::new(settings.attempts)),
+            pool: Pool::start().map_err(StartError::Threads)?,
+        })
+    }
+
+    /// The pages in the operator's look, for errors elsewhere.
+    pub fn pages(&self) -> &Arc<Pages> {
+        &self.pages
+    }
+
+    /// Where to send somebody who must log in to see `target` (path and query, as the browser wrote them); `why` their
+    /// last session ended, if it is known.
+    pub fn entrance(&self, target: &str, authority: &Authority, why: Option<Why>, now: Timestamp) -> String {
+        self.entrance_because(target, authority, why.map_or(Reason::NoSession, Reason::Ended), now)
+    }
+
+    /// Where to send somebody who is logged in, but not recently enough for `target`.
+    pub fn fresh_entrance(&self, target: &str, authority: &Authority, now: Timestamp) -> String {
+        self.entrance_because(target, authority, Reason::Fresh, now)
+    }
+
+    fn entrance_because(
+        &self,
+        target: &str,
+        authority: &Authority,
+        reason: Reason,
+        now: Timestamp,
+    ) -> String {
+        let destination =
+            Destination { target: Target::parse(target).unwrap_or_else(Target::home), reason, issued: now };
+        let sealed = self.targets.seal(&destination, &authority.host);
+        format!("{PREFIX}login?return_to={sealed}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

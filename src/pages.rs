@@ -1,1 +1,374 @@
-//! The gateway's own pages.
+//! The gateway's own pages: view structs become complete answers. No logic lives here but the wording of statuses.
+//!
+//! Every page works without script, reads in light and dark, and carries the strictest headers there are: its style
+//! and its one script (which shows a typed password) are inlined and named by hash, so that nothing else may load.
+
+mod error;
+mod look;
+
+use askama::Template;
+use bytes::Bytes;
+use data_encoding::BASE64;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Response;
+use http::StatusCode;
+use http::header;
+
+use crate::crypto::sha256;
+
+pub use crate::pages::error::ErrorView;
+pub use crate::pages::error::ScriptError;
+pub use crate::pages::error::error_json;
+pub use crate::pages::look::Look;
+pub use crate::pages::look::LookError;
+
+const STYLE: &str = include_str!("pages/style.css");
+const SCRIPT: &str = include_str!("pages/show.js");
+
+/// What all pages share: their look, made ready once.
+#[derive(Debug)]
+pub struct Pages {
+    frame: Frame,
+    policy: HeaderValue,
+}
+
+#[derive(Debug)]
+struct Frame {
+    title: String,
+    logo: Option<String>,
+    style: String,
+    script: &'static str,
+}
+
+/// The sign-in page.
+#[derive(Clone, Copy, Debug)]
+pub struct LoginView<'a> {
+    /// The host somebody signs in to.
+    pub host: &'a str,
+    /// The user name as far as it is known.
+    pub user: &'a str,
+    /// Proves that the form is ours.
+    pub token: &'a str,
+    /// The sealed way back.
+    pub return_to: &'a str,
+    /// The idle limit in words (WCAG 2.2.6).
+    pub idle: &'a str,
+    /// The absolute limit in words.
+    pub absolute: &'a str,
+    /// Why the page is shown, if there is something to say.
+    pub notice: Option<&'a str>,
+    /// What was wrong with the last attempt.
+    pub error: Option<&'a str>,
+}
+
+/// The page to change one's password.
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordView<'a> {
+    /// The host one is on.
+    pub host: &'a str,
+    /// Whose password.
+    pub user: &'a str,
+    /// Proves that the form is ours.
+    pub token: &'a str,
+    /// In place of the current password, where it was given a moment ago.
+    pub ticket: Option<&'a str>,
+    /// What a new password must be.
+    pub rules: &'a str,
+    /// Why the page is shown, if there is something to say.
+    pub notice: Option<&'a str>,
+    /// What was wrong with the last attempt.
+    pub error: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    frame: &'a Frame,
+    view: &'a LoginView<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "password.html")]
+struct PasswordPage<'a> {
+    frame: &'a Frame,
+    view: &'a PasswordView<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "changed.html")]
+struct ChangedPage<'a> {
+    frame: &'a Frame,
+    host: &'a str,
+    text: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "logout.html")]
+struct LogoutPage<'a> {
+    frame: &'a Frame,
+    host: &'a str,
+    user: &'a str,
+    token: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+struct SignedOutPage<'a> {
+    frame: &'a Frame,
+    host: &'a str,
+    text: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    frame: &'a Frame,
+    view: &'a ErrorView<'a>,
+}
+
+impl Pages {
+    /// Pages of this look.
+    pub fn new(look: Look) -> Self {
+        let style = format!("{STYLE}{}", look.css);
+        let policy = content_security_policy(&style);
+        let frame = Frame { title: look.title, logo: look.logo, style, script: SCRIPT };
+        Self { frame, policy }
+    }
+
+    /// The sign-in page.
+    pub fn login(&self, status: StatusCode, view: &LoginView<'_>) -> Response<Bytes> {
+        let frame = &self.frame;
+        self.answer(status, &LoginPage { frame, view })
+    }
+
+    /// The page to change one's password.
+    pub fn password(&self, status: StatusCode, view: &PasswordView<'_>) -> Response<Bytes> {
+        let frame = &self.frame;
+        self.answer(status, &PasswordPage { frame, view })
+    }
+
+    /// Says that the password was changed.
+    pub fn changed(&self, host: &str, text: &str) -> Response<Bytes> {
+        let frame = &self.frame;
+        self.answer(StatusCode::OK, &ChangedPage { frame, host, text })
+    }
+
+    /// Asks whether to sign out.
+    pub fn logout(&self, host: &str, user: &str, token: &str) -> Response<Bytes> {
+        let page = LogoutPage { frame: &self.frame, host, user, token };
+        self.answer(StatusCode::OK, &page)
+    }
+
+    /// Says that nobody is signed in, and why.
+    pub fn signed_out(&self, host: &str, text: &str) -> Response<Bytes> {
+        let frame = &self.frame;
+        self.answer(StatusCode::OK, &SignedOutPage { frame, host, text })
+    }
+
+    /// Says that something went wrong, and how to go on.
+    pub fn error(&self, view: &ErrorView<'_>) -> Response<Bytes> {
+        let frame = &self.frame;
+        self.answer(view.status, &ErrorPage { frame, view })
+    }
+
+    fn answer(&self, status: StatusCode, page: &impl Template) -> Response<Bytes> {
+        // Rendering into a String fails only if a value's own formatting does, and ours are all text.
+        let html = page.render().unwrap_or_default();
+        let mut response = own(status, Bytes::from(html), "text/html; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
+        response
+    }
+}
+
+/// Sends the browser on with a GET (RFC 9110 §15.4.4); `location` must be a path of ours or one that was checked.
+pub fn see_other(location: &str) -> Response<Bytes> {
+    let mut response = own(StatusCode::SEE_OTHER, Bytes::new(), "text/html; charset=utf-8");
+    // From bytes: a target may hold what is not ASCII, and goes back exactly as it came.
+    let location =
+        HeaderValue::from_bytes(location.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static("/"));
+    response.headers_mut().insert(header::LOCATION, location);
+    response
+}
+
+/// An answer of our own for scripts.
+pub fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Bytes> {
+    // Serialising plain structs of text and numbers cannot fail.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    own(status, Bytes::from(body), "application/json; charset=utf-8")
+}
+
+fn own(status: StatusCode, body: Bytes, content_type: &'static str) -> Response<Bytes> {
+    // With `no-referrer` browsers would send `Origin: null` with our own forms, so `same-origin` it is.
+    const FIELDS: [(HeaderName, &str); 9] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("x-robots-tag"), "noindex"),
+        (header::VARY, "Cookie, Origin, Sec-Fetch-Dest, Sec-Fetch-Mode, Sec-Fetch-Site"),
+    ];
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for (name, value) in FIELDS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn content_security_policy(style: &str) -> HeaderValue {
+    let hash = |text: &str| format!("'sha256-{}'", BASE64.encode(&sha256(text.as_bytes())));
+    let policy = format!(
+        "default-src 'none'; style-src {}; script-src {}; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        hash(style),
+        hash(SCRIPT),
+    );
+    // Base64 and the words above are legal in a field value.
+    HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages() -> Pages {
+        Pages::new(Look::plain("Sign in"))
+    }
+
+    fn html(response: &Response<Bytes>) -> &str {
+        std::str::from_utf8(response.body()).unwrap()
+    }
+
+    const EVIL: &str = "\"><script>alert(1)</script>'";
+
+    fn login(error: Option<&'static str>) -> LoginView<'static> {
+        LoginView {
+            host: "app.example",
+            user: EVIL,
+            token: "TOKEN",
+            return_to: "SEALED",
+            idle: "30 minutes",
+            absolute: "24 hours",
+            notice: Some("You were away."),
+            error,
+        }
+    }
+
+    fn all() -> Vec<Response<Bytes>> {
+        let pages = pages();
+        let password = PasswordView {
+            host: "app.example",
+            user: EVIL,
+            token: "TOKEN",
+            ticket: None,
+            rules: "At least 15 characters.",
+            notice: None,
+            error: Some(EVIL),
+        };
+        let ticket = PasswordView { ticket: Some("TICKET"), ..password };
+        vec![
+            pages.login(StatusCode::OK, &login(Some(EVIL))),
+            pages.password(StatusCode::OK, &password),
+            pages.password(StatusCode::OK, &ticket),
+            pages.changed("app.example", EVIL),
+            pages.logout("app.example", EVIL, "TOKEN"),
+            pages.signed_out("app.example", EVIL),
+            pages.error(&ErrorView::new(StatusCode::BAD_GATEWAY, EVIL)),
+        ]
+    }
+
+    #[test]
+    fn every_page_has_a_language_a_title_one_heading_and_a_main_landmark() {
+        for page in all() {
+            let html = html(&page);
+            for part in ["<!doctype html>", "<html lang=\"en\">", "<title>", "<main>"] {
+                assert_eq!(html.matches(part).count(), 1, "{part} in {html}");
+            }
+            assert_eq!(html.matches("<h1").count(), 1, "{html}");
+            assert!(!html.contains("<title></title>"), "{html}");
+        }
+    }
+
+    #[test]
+    fn every_visible_field_has_a_label_and_completion() {
+        for page in all() {
+            let html = html(&page);
+            for field in html.split("<input ").skip(1) {
+                let field = field.split('>').next().unwrap();
+                if field.contains("type=\"hidden\"") || field.contains("type=\"checkbox\"") {
+                    continue;
+                }
+                let id = field.split("id=\"").nth(1).unwrap().split('"').next().unwrap();
+                assert!(html.contains(&format!("<label for=\"{id}\">")), "{id} has no label");
+                assert!(field.contains("autocomplete=\""), "{field}");
+            }
+        }
+    }
+
+    #[test]
+    fn markup_in_a_value_stays_text() {
+        for page in all() {
+            assert!(!html(&page).contains("<script>alert"), "{}", html(&page));
+        }
+    }
+
+    #[test]
+    fn an_error_is_announced_and_tied_to_the_fields() {
+        let page = pages().login(StatusCode::FORBIDDEN, &login(Some("Wrong.")));
+        let html = html(&page);
+        assert!(html.contains("role=\"alert\" id=\"error\">Wrong.</p>"));
+        assert_eq!(html.matches("aria-describedby=\"error\"").count(), 2);
+        let quiet = pages().login(StatusCode::OK, &login(None));
+        assert!(!self::html(&quiet).contains("role=\"alert\""));
+        assert!(self::html(&quiet).contains("30 minutes without activity"));
+    }
+
+    #[test]
+    fn the_policy_names_exactly_what_the_page_inlines() {
+        for page in all() {
+            let html = html(&page);
+            let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            for (open, close) in [("<style>", "</style>"), ("<script>", "</script>")] {
+                if let Some(inlined) = html.split(open).nth(1).map(|rest| rest.split(close).next().unwrap()) {
+                    let hash = BASE64.encode(&sha256(inlined.as_bytes()));
+                    assert!(policy.contains(&format!("'sha256-{hash}'")), "{open} does not match");
+                }
+            }
+            assert!(!html.contains(" style=") && !html.contains(" onclick="));
+            assert!(!policy.contains("unsafe"));
+        }
+    }
+
+    #[test]
+    fn every_answer_of_our_own_is_fenced_in() {
+        let mut answers = all();
+        answers.push(see_other("/a"));
+        answers.push(json(StatusCode::OK, &"x"));
+        for answer in answers {
+            let field = |name: &str| answer.headers()[name].to_str().unwrap();
+            assert_eq!(field("cache-control"), "no-store");
+            assert_eq!(field("x-content-type-options"), "nosniff");
+            assert_eq!(field("x-frame-options"), "DENY");
+            assert_eq!(field("referrer-policy"), "same-origin");
+            assert_eq!(field("cross-origin-opener-policy"), "same-origin");
+            assert!(field("content-type").ends_with("charset=utf-8"));
+            assert!(field("content-security-policy").contains("frame-ancestors 'none'"));
+        }
+    }
+
+    #[test]
+    fn a_way_back_goes_out_as_it_came() {
+        let response = see_other("/ü?next=//x");
+        assert_eq!(response.headers()[header::LOCATION].as_bytes(), "/ü?next=//x".as_bytes());
+        assert_eq!(response.status(), StatusCode::SEE_OTHER);
+        assert_eq!(see_other("/\n").headers()[header::LOCATION], "/");
+    }
+}

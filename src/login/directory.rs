@@ -1,0 +1,198 @@
+//! The users as the gateway knows them now: a snapshot of the file, swapped when the file changes.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use crate::identity::user::UserName;
+use crate::login::hash::Hash;
+use crate::login::pool::Busy;
+use crate::login::pool::Pool;
+use crate::login::users::Account;
+use crate::login::users::document::Document;
+use crate::login::users::file;
+use crate::login::users::file::Loaded;
+use crate::login::users::file::UsersError;
+
+/// What a new file means for those who are logged in.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// How many users there are now.
+    pub(crate) users: usize,
+    /// Whose sessions must end.
+    pub(crate) ended: Vec<UserName>,
+    /// What should be mended in the file.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Why a password could not be replaced.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplaceError {
+    /// Too much slow work.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] UsersError),
+    /// Somebody else gave the account another password, or took it away.
+    #[error("the account was changed by somebody else")]
+    Changed,
+}
+
+/// A password to put in the place of another.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    /// Whose.
+    pub(crate) name: UserName,
+    /// The one that is stored now.
+    pub(crate) old: Hash,
+    /// The one that shall be.
+    pub(crate) new: Hash,
+    /// Whether the person chose it, so that nobody needs to ask for a change any more.
+    pub(crate) chosen: bool,
+}
+
+/// The users file and what was last read from it.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    current: ArcSwap<Loaded>,
+    /// Held while the file is read or written, so that our own change is never mistaken for somebody else's.
+    changing: Mutex<()>,
+}
+
+impl Directory {
+    /// Reads the file; warnings come back beside it.
+    pub(crate) fn open(path: &Path) -> Result<Self, UsersError> {
+        let loaded = file::load(path)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(Self { path: path.to_owned(), current: ArcSwap::from_pointee(loaded), changing: Mutex::new(()) })
+    }
+
+    /// Everybody, as of now.
+    pub(crate) fn current(&self) -> Arc<Loaded> {
+        self.current.load_full()
+    }
+
+    /// The account of this name, as of now.
+    pub(crate) fn account(&self, name: &UserName) -> Option<Account> {
+        self.current.load().users.get(name).cloned()
+    }
+
+    /// Reads the file again; nothing if it says what it said before.
+    pub(crate) async fn reload(&self) -> Result<Option<Change>, UsersError> {
+        let _changing = self.changing.lock().await;
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || file::load(&path)).await;
+        let loaded = match read {
+            Ok(loaded) => loaded?,
+            // Only a runtime that is shutting down drops the task.
+            Err(_) => return Ok(None),
+        };
+        Ok((loaded.digest != self.current.load().digest).then(|| self.swap(loaded)))
+    }
+
+    /// Puts a new hash in the file, if the old one is still there, and reads the file again.
+    pub(crate) async fn replace(
+        &self,
+        pool: &Pool,
+        replacement: Replacement,
+    ) -> Result<Change, ReplaceError> {
+        let _changing = self.changing.lock().await;
+        let path = self.path.clone();
+        let name = replacement.name.clone();
+        let written = pool
+            .run(move || {
+                let replaced = file::edit(&path, |document| Ok(put(document, &replacement)))?;
+                Ok::<_, UsersError>(replaced.then(|| file::load(&path)))
+            })
+            .await??;
+        let mut change = self.swap(written.ok_or(ReplaceError::Changed)??);
+        change.ended.retain(|ended| *ended != name);
+        Ok(change)
+    }
+
+    /// The new users stand before any session is ended: a login that was checked against the old ones looks again
+    /// after its session began, so it cannot slip through between the two.
+    fn swap(&self, mut loaded: Loaded) -> Change {
+        let warnings = std::mem::take(&mut loaded.warnings);
+        let loaded = Arc::new(loaded);
+        let old = self.current.swap(Arc::clone(&loaded));
+        Change { users: loaded.users.len(), ended: old.users.no_longer_as_they_were(&loaded.users), warnings }
+    }
+}
+
+fn put(document: &mut Document, replacement: &Replacement) -> bool {
+    let entry =
+        document.get_mut(replacement.name.as_str()).filter(|entry| entry.password == replacement.old.text());
+    let Some(entry) = entry else {
+        return false;
+    };
+    entry.password = replacement.new.text();
+    entry.must_change &= !replacement.chosen;
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::login::hash::Cost;
+
+    fn hash() -> Hash {
+        Hash::of_nobody(Cost::OURS).unwrap()
+    }
+
+    fn name(text: &str) -> UserName {
+        UserName::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn our_own_change_ends_nobody_else_and_is_not_seen_as_news() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.yaml");
+        let old = hash();
+        let text = old.text();
+        std::fs::write(
+            &path,
+            format!("users:\n  alice: {{ password: '{text}', must_change: true }}\n  bob: {{ password: '{text}' }}\n"),
+        )
+        .unwrap();
+        let users = Directory::open(&path).unwrap();
+        let pool = Pool::start().unwrap();
+        let new = hash();
+        let replacement = |old: &Hash, new: &Hash| Replacement {
+            name: name("alice"),
+            old: old.clone(),
+            new: new.clone(),
+            chosen: true,
+        };
+        let change = users.replace(&pool, replacement(&old, &new)).await.unwrap();
+        assert!(change.ended.is_empty());
+        assert!(users.reload().await.unwrap().is_none());
+        let alice = users.account(&name("alice")).unwrap();
+        assert!(alice.password == new && !alice.must_change);
+        let stale = users.replace(&pool, replacement(&old, &hash())).await;
+        assert!(matches!(stale, Err(ReplaceError::Changed)));
+    }
+
+    #[tokio::test]
+    async fn somebody_elses_change_is_news_and_a_broken_file_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.yaml");
+        let text = hash().text();
+        std::fs::write(&path, format!("users:\n  alice: {{ password: '{text}' }}\n")).unwrap();
+        let users = Directory::open(&path).unwrap();
+        std::fs::write(&path, "users: [broken\n").unwrap();
+        assert!(users.reload().await.is_err());
+        assert!(users.account(&name("alice")).is_some());
+        std::fs::write(&path, "users: {}\n").unwrap();
+        let change = users.reload().await.unwrap().unwrap();
+        assert_eq!((change.users, change.ended), (0, vec![name("alice")]));
+        assert!(users.account(&name("alice")).is_none());
+    }
+}

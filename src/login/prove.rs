@@ -1,0 +1,303 @@
+//! Proving who one is: throttle, hash, verdict, and the session that follows.
+
+use std::sync::Arc;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+
+use crate::identity::user::UserName;
+use crate::login::Login;
+use crate::login::conversation::Answer;
+use crate::login::conversation::Outcome;
+use crate::login::conversation::Visit;
+use crate::login::cookies::Pre;
+use crate::login::directory::Change;
+use crate::login::directory::Replacement;
+use crate::login::hash::Hash;
+use crate::login::hash::Password;
+use crate::login::throttle::Attempt;
+use crate::login::throttle::HARD_STOP;
+use crate::login::throttle::Refused;
+use crate::login::throttle::Subject;
+use crate::login::throttle::Throttle;
+use crate::login::users::Account;
+use crate::login::words;
+use crate::session::NewLogin;
+use crate::session::Presence;
+use crate::session::Session;
+use crate::session::lifetime::Why;
+use crate::session::sessions::BeginError;
+use crate::session::token::Token;
+use crate::telemetry::audit::Event;
+
+/// Why a password did not prove anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It is wrong, or there is no such account, or it is disabled: nobody outside learns which.
+    Wrong,
+    /// It was not looked at.
+    Refused(Refused),
+    /// It could not be looked at.
+    Busy,
+}
+
+impl Failure {
+    /// The status of the answer.
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            // 401 would need a challenge (RFC 9110 §15.5.2); 403 says that these credentials do not suffice.
+            Self::Wrong => StatusCode::FORBIDDEN,
+            Self::Refused(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// When trying again makes sense.
+    pub(crate) const fn wait(self) -> Option<Duration> {
+        match self {
+            Self::Wrong | Self::Refused(Refused::Stopped) => None,
+            Self::Refused(Refused::Account(wait) | Refused::Network(wait)) => Some(wait),
+            Self::Busy => Some(Duration::from_secs(5)),
+        }
+    }
+
+    /// What the person is told; `wrong` is the sentence for a wrong password.
+    pub(crate) fn text(self, wrong: &str) -> String {
+        match self {
+            Self::Wrong => wrong.to_owned(),
+            Self::Refused(Refused::Account(wait)) => format!(
+                "There were too many failed attempts for this account. Wait {}, then try again.",
+                words::duration(wait)
+            ),
+            Self::Refused(Refused::Stopped) => {
+                "There were too many failed attempts for this account, so it is closed. Ask an administrator for a new password.".to_owned()
+            }
+            Self::Refused(Refused::Network(wait)) => format!(
+                "There were too many failed attempts from your network. Wait {}, then try again.",
+                words::duration(wait)
+            ),
+            Self::Busy => "Many people are signing in just now. Wait a few seconds, then try again.".to_owned(),
+        }
+    }
+
+    /// For the figures.
+    pub(crate) const fn outcome(self) -> Outcome {
+        match self {
+            Self::Wrong => Outcome::Failure,
+            Self::Refused(_) => Outcome::Throttled,
+            Self::Busy => Outcome::Busy,
+        }
+    }
+
+    /// Marks an answer with it.
+    pub(crate) fn mark(self, answer: Answer) -> Answer {
+        let answer = answer.outcome(self.outcome());
+        match self.wait() {
+            Some(wait) => answer.retry_after(words::retry_after(wait)),
+            None => answer,
+        }
+    }
+}
+
+/// Somebody whose password was right.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    /// Their account.
+    pub(crate) account: Account,
+    /// How many failures in a row came before.
+    pub(crate) failures: u32,
+}
+
+/// Why a right password did not become a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSession {
+    /// There are as many sessions as there may be, or the store failed.
+    Unavailable,
+    /// The account was taken away or changed in this very moment.
+    AccountChanged,
+}
+
+impl Login {
+    /// Whether `password` is that of `typed`, by way of the throttle and the hashing threads.
+    pub(crate) async fn prove(
+        &self,
+        visit: &Visit<'_>,
+        typed: &str,
+        password: &str,
+    ) -> Result<Proven, Failure> {
+        let name = UserName::parse(typed);
+        let device = name.as_ref().and_then(|name| self.devices.known(visit.headers, name));
+        let begun = self.throttle().begin(Subject::new(typed, device), visit.client, visit.now);
+        let attempt = begun.map_err(|refused| self.refused(visit, name.as_ref(), refused))?;
+        let loaded = self.directory.current();
+        let secret = Password::new(password);
+        let asked = name.clone();
+        let verdict = self
+            .pool
+            .run(move || {
+                let secret = secret?;
+                let account = loaded.users.verify(asked.as_ref(), &secret)?.clone();
+                let renewed = account.password.is_outdated().then(|| Hash::make(&secret));
+                Some((account, renewed))
+            })
+            .await;
+        match verdict {
+            Err(_busy) => {
+                self.throttle().give_back(&attempt);
+                let limit = "password_hashing";
+                self.tell(visit, &Event::RateLimitExceeded { limit });
+                Err(Failure::Busy)
+            }
+            Ok(None) => {
+                self.failed(visit, name.as_ref(), &attempt);
+                Err(Failure::Wrong)
+            }
+            Ok(Some((account, renewed))) => {
+                self.throttle().succeeded(&attempt);
+                let account = match renewed {
+                    Some(hash) => self.renew_hash(account, hash).await,
+                    None => account,
+                };
+                let failures = attempt.failures - 1;
+                Ok(Proven { account, failures })
+            }
+        }
+    }
+
+    /// Begins a session for the account, in place of the one this browser came with.
+    pub(crate) async fn begin(
+        &self,
+        visit: &Visit<'_>,
+        account: &Account,
+    ) -> Result<(Token, Arc<Session>), NoSession> {
+        let replaces = match visit.presence {
+            Presence::Active(session) => Some(session),
+            Presence::Anonymous | Presence::Ended(_) => None,
+        };
+        let user_agent = visit.headers.get(header::USER_AGENT);
+        let login = NewLogin {
+            user: Arc::clone(&account.user),
+            host: visit.host().clone(),
+            client: visit.client,
+            user_agent: user_agent.and_then(|value| value.to_str().ok()).map(str::to_owned),
+            lifetime: visit.site.lifetime,
+        };
+        let begun = self.sessions.begin(login, replaces, visit.now).await;
+        let (token, session) = begun.map_err(|error| self.not_begun(visit, &error))?;
+        // The users may have changed while the password was checked: see `Directory::swap`.
+        let name = &account.user.name;
+        let unchanged = self.directory.account(name).is_some_and(|current| account.goes_on_as(&current));
+        if !unchanged {
+            if let Err(error) = self.sessions.end(&session, Why::UserRemoved).await {
+                let reason = &error.to_string();
+                self.tell(visit, &Event::StoreFailed { reason });
+            }
+            return Err(NoSession::AccountChanged);
+        }
+        let reference = session.reference();
+        self.tell_of(visit, Some(name.as_str()), Some(reference.as_str()), &Event::SessionCreated);
+        Ok((token, session))
+    }
+
+    /// What every browser gets that logged in: its pre-login cookie goes, and it is known from now on.
+    pub(crate) fn cookies_after_login(&self, account: &Account) -> impl Iterator<Item = HeaderValue> {
+        let device = self.devices.remember(&account.user.name);
+        Pre::deletion().into_iter().chain(device)
+    }
+
+    /// Ends the sessions of those who are no longer what they were, and forgets their failures.
+    pub(crate) async fn apply(&self, change: &Change) {
+        for warning in &change.warnings {
+            tracing::warn!("{warning}");
+        }
+        for name in &change.ended {
+            self.throttle().reset(name.as_str());
+            if let Err(error) = self.sessions.end_user(name, Why::UserRemoved).await {
+                tracing::error!(%error, "the sessions of a changed user could not be ended");
+            }
+        }
+    }
+
+    pub(crate) fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores a better hash of the same password. If that fails the old one serves on.
+    async fn renew_hash(&self, account: Account, hash: Hash) -> Account {
+        let replacement = Replacement {
+            name: account.user.name.clone(),
+            old: account.password.clone(),
+            new: hash.clone(),
+            chosen: false,
+        };
+        match self.directory.replace(&self.pool, replacement).await {
+            Ok(change) => {
+                self.apply(&change).await;
+                Account { password: hash, ..account }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an outdated password hash could not be replaced");
+                account
+            }
+        }
+    }
+
+    fn refused(&self, visit: &Visit<'_>, name: Option<&UserName>, refused: Refused) -> Failure {
+        let user = self.known(name);
+        match refused {
+            Refused::Network(_) => {
+                let limit = "login_network";
+                self.tell_of(visit, user.as_deref(), None, &Event::RateLimitExceeded { limit });
+            }
+            Refused::Account(wait) => {
+                let wait_secs = words::retry_after(wait);
+                self.tell_of(visit, user.as_deref(), None, &Event::LoginLocked { wait_secs });
+            }
+            Refused::Stopped => {
+                let limit = HARD_STOP;
+                self.tell_of(visit, user.as_deref(), None, &Event::LoginFailMax { limit });
+            }
+        }
+        Failure::Refused(refused)
+    }
+
+    fn failed(&self, visit: &Visit<'_>, name: Option<&UserName>, attempt: &Attempt) {
+        let account = name.and_then(|name| self.directory.account(name));
+        let reason = match &account {
+            None => "unknown_user",
+            Some(account) if account.disabled => "disabled",
+            Some(_) => "wrong_password",
+        };
+        let user = self.known(name);
+        self.tell_of(visit, user.as_deref(), None, &Event::LoginFail { reason });
+        let limit = self.attempts.per_account;
+        if attempt.failures == limit || attempt.failures == HARD_STOP {
+            let limit = attempt.failures;
+            self.tell_of(visit, user.as_deref(), None, &Event::LoginFailMax { limit });
+        }
+    }
+
+    /// The name for the log, if somebody has it: what is typed into the wrong field is often a password.
+    fn known(&self, name: Option<&UserName>) -> Option<String> {
+        let account = name.and_then(|name| self.directory.account(name))?;
+        Some(account.user.name.to_string())
+    }
+
+    fn not_begun(&self, visit: &Visit<'_>, error: &BeginError) -> NoSession {
+        match error {
+            BeginError::Full => {
+                let limit = self.sessions.live();
+                self.tell(visit, &Event::ExcessSessions { limit });
+            }
+            BeginError::Store(error) => {
+                let reason = &error.to_string();
+                self.tell(visit, &Event::StoreFailed { reason });
+            }
+        }
+        NoSession::Unavailable
+    }
+}

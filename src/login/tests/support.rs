@@ -1,0 +1,308 @@
+//! A gateway with a users file, and browsers with cookie jars.
+
+use crate::clock::Clock;
+use crate::clock::Timestamp;
+use crate::crypto::Key;
+use crate::login::Action;
+use crate::login::Answer;
+use crate::login::Attempts;
+use crate::login::Login;
+use crate::login::SessionCookie;
+use crate::login::Settings;
+use crate::login::Theme;
+use crate::login::Visit;
+use crate::net::Authority;
+use crate::session::sessions::Sessions;
+use crate::telemetry::audit::Audit;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::Response;
+use http::StatusCode;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::utf8_percent_encode;
+use tempfile::TempDir;
+
+use crate::access::csrf::Csrf;
+use crate::access::rules::Rules;
+use crate::headers::harden::AppCookies;
+use crate::headers::harden::CachePolicy;
+use crate::headers::harden::Hsts;
+use crate::headers::harden::ResponsePolicy;
+use crate::identity::headers::IdentityHeaders;
+use crate::login::hash::Hash;
+use crate::login::hash::Password;
+use crate::net::ClientAddr;
+use crate::net::Host;
+use crate::net::Scheme;
+use crate::route::Mode;
+use crate::route::ServiceWorkers;
+use crate::route::Site;
+use crate::session;
+use crate::session::Presence;
+use crate::session::SameSite;
+use crate::session::lifetime::Lifetime;
+use crate::session::store::memory::Memory;
+use crate::session::token::Token;
+use crate::upstream;
+use crate::upstream::PresentScheme;
+
+pub(super) const SECRET: &str = "violet tractor humming seven kettles";
+pub(super) const NEXT: &str = "nine purple anvils sing underwater";
+pub(super) const SESSION: &str = "__Host-Http-session";
+
+pub(super) struct Gateway {
+    pub(super) login: Arc<Login>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) clock: Clock,
+    pub(super) site: Site,
+    pub(super) scheme: Scheme,
+    pub(super) authority: Authority,
+    pub(super) users: PathBuf,
+    _directory: TempDir,
+}
+
+/// One browser: its cookies, its address.
+#[derive(Clone)]
+pub(super) struct Browser {
+    pub(super) cookies: BTreeMap<String, String>,
+    pub(super) client: ClientAddr,
+}
+
+pub(super) fn site() -> Site {
+    Site {
+        id: 0,
+        hosts: vec![Host::parse("app.example").unwrap()],
+        mount: "/".to_owned(),
+        mode: Mode::Enforce,
+        login: true,
+        lifetime: Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap(),
+        rules: Rules::new(Vec::new()),
+        identity: IdentityHeaders::default(),
+        csrf: Csrf::SameOrigin,
+        responses: ResponsePolicy {
+            hsts: Hsts::Off,
+            frame_ancestors: None,
+            cache: CachePolicy::NoStore,
+            cookies: AppCookies::Harden,
+        },
+        service_workers: ServiceWorkers::Deny,
+        body_limit: None,
+        upstream: upstream::Settings {
+            servers: Vec::new(),
+            ca_file: None,
+            present_scheme: PresentScheme::Https,
+            max_connections: None,
+            idle: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_secs(1),
+        },
+    }
+}
+
+impl Gateway {
+    pub(super) fn start(users: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.yaml");
+        let hash = Hash::make(&Password::new(SECRET).unwrap()).text();
+        fs::write(&path, users.replace("HASH", &format!("'{hash}'"))).unwrap();
+        let key = Key::generate();
+        let lifetime = site().lifetime;
+        let session_settings = session::Settings {
+            cookie_name: SESSION.to_owned(),
+            same_site: SameSite::Lax,
+            lifetime,
+            max_sessions: 100,
+        };
+        let sessions = Arc::new(Sessions::new(&session_settings, &key, Memory::new()));
+        let settings = Settings {
+            users: path.clone(),
+            attempts: Attempts {
+                per_account: 5,
+                per_address: 30,
+                per_address_window: Duration::from_mins(15),
+            },
+            theme: Theme { title: "Sign in".to_owned(), logo: None, css: None },
+        };
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let login =
+            Login::new(&settings, &key, Arc::clone(&sessions), Audit::silent(), clock.clone()).unwrap();
+        Self {
+            login: Arc::new(login),
+            sessions,
+            clock,
+            site: site(),
+            scheme: Scheme::Https,
+            authority: Authority::parse("app.example").unwrap(),
+            users: path,
+            _directory: directory,
+        }
+    }
+
+    pub(super) fn alice() -> Self {
+        Self::start("users:\n  alice: { password: HASH, groups: [staff] }\n  bob: { password: HASH }\n")
+    }
+
+    pub(super) async fn presence(&self, browser: &Browser) -> Presence {
+        let token = browser.cookies.get(SESSION).and_then(|value| Token::parse(value.as_bytes()));
+        match token {
+            Some(token) => self
+                .sessions
+                .find(&token, &self.authority.host, &self.site.lifetime, self.clock.now())
+                .await
+                .unwrap(),
+            None => Presence::Anonymous,
+        }
+    }
+
+    pub(super) fn entrance(&self, target: &str) -> String {
+        let location = self.login.entrance(target, &self.authority, None, self.clock.now());
+        location.strip_prefix("/.vestibule/login?").unwrap().to_owned()
+    }
+}
+
+impl Browser {
+    pub(super) fn new(address: &str) -> Self {
+        Self { cookies: BTreeMap::new(), client: ClientAddr(address.parse().unwrap()) }
+    }
+
+    pub(super) async fn get(&mut self, gateway: &Gateway, path: &str) -> Response<Bytes> {
+        self.send(gateway, Method::GET, path, &[("sec-fetch-dest", "document")], "").await
+    }
+
+    pub(super) async fn post(
+        &mut self,
+        gateway: &Gateway,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Response<Bytes> {
+        let own = [("sec-fetch-site", "same-origin"), ("sec-fetch-dest", "document")];
+        self.send(gateway, Method::POST, path, &own, &encoded(fields)).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a request has that many parts")]
+    pub(super) async fn send(
+        &mut self,
+        gateway: &Gateway,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &str,
+    ) -> Response<Bytes> {
+        let mut map = HeaderMap::new();
+        let jar: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if !jar.is_empty() {
+            map.insert("cookie", jar.join("; ").parse().unwrap());
+        }
+        if method == Method::POST {
+            map.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
+        }
+        for (name, value) in headers {
+            map.insert(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        let (place, query) = match path.split_once('?') {
+            Some((place, query)) => (place, Some(query)),
+            None => (path, None),
+        };
+        let presence = gateway.presence(self).await;
+        let answer = gateway
+            .login
+            .visit(Visit {
+                now: gateway.clock.now(),
+                client: self.client,
+                site: &gateway.site,
+                scheme: gateway.scheme,
+                authority: &gateway.authority,
+                method: &method,
+                headers: &map,
+                query,
+                body: body.as_bytes(),
+                presence: &presence,
+                request_id: "r1",
+                action: Action::of(place).unwrap(),
+            })
+            .await;
+        self.keep(&answer);
+        answer.response
+    }
+
+    fn keep(&mut self, answer: &Answer) {
+        for cookie in &answer.cookies {
+            let text = cookie.to_str().unwrap();
+            let (name, value) = text.split(';').next().unwrap().split_once('=').unwrap();
+            if text.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        match &answer.session {
+            SessionCookie::Keep => {}
+            SessionCookie::Set(token) => {
+                self.cookies.insert(SESSION.to_owned(), token.encode().expose().clone());
+            }
+            SessionCookie::Clear => {
+                self.cookies.remove(SESSION);
+            }
+        }
+    }
+
+    /// Opens the sign-in page, fills it in and sends it.
+    pub(super) async fn log_in(&mut self, gateway: &Gateway, user: &str, password: &str) -> Response<Bytes> {
+        let page = self.get(gateway, &format!("login?{}", gateway.entrance("/reports?id=7&u=//x"))).await;
+        self.fill_in(gateway, &page, user, password).await
+    }
+
+    pub(super) async fn fill_in(
+        &mut self,
+        gateway: &Gateway,
+        page: &Response<Bytes>,
+        user: &str,
+        password: &str,
+    ) -> Response<Bytes> {
+        let token = hidden(page, "form_token");
+        let return_to = hidden(page, "return_to");
+        let fields =
+            [("form_token", &*token), ("return_to", &*return_to), ("username", user), ("password", password)];
+        self.post(gateway, "login", &fields).await
+    }
+
+    pub(super) async fn user(&self, gateway: &Gateway) -> Option<String> {
+        match gateway.presence(self).await {
+            Presence::Active(session) => Some(session.user().name.to_string()),
+            Presence::Anonymous | Presence::Ended(_) => None,
+        }
+    }
+}
+
+pub(super) fn encoded(fields: &[(&str, &str)]) -> String {
+    let pair =
+        |(name, value): &(&str, &str)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
+    fields.iter().map(pair).collect::<Vec<_>>().join("&")
+}
+
+pub(super) fn html(response: &Response<Bytes>) -> &str {
+    std::str::from_utf8(response.body()).unwrap()
+}
+
+pub(super) fn hidden(page: &Response<Bytes>, name: &str) -> String {
+    let field = html(page).split(&format!("name=\"{name}\" value=\"")).nth(1);
+    field.unwrap_or_else(|| panic!("no {name} in {}", html(page))).split('"').next().unwrap().to_owned()
+}
+
+pub(super) fn location(response: &Response<Bytes>) -> &str {
+    assert_eq!(response.status(), StatusCode::SEE_OTHER, "{}", html(response));
+    response.headers()["location"].to_str().unwrap()
+}
+
+pub(super) fn json(response: &Response<Bytes>) -> serde_json::Value {
+    serde_json::from_slice(response.body()).unwrap()
+}
