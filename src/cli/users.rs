@@ -236,3 +236,48 @@ fn say(text: &str) -> anyhow::Result<()> {
     writeln!(io::stdout().lock(), "{text}")?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        users: Users,
+    }
+
+    fn act(path: &Path, line: &[&str]) -> anyhow::Result<()> {
+        let file = path.to_str().unwrap();
+        let words = [&["users"], line, &["--file", file]].concat();
+        run(Line::try_parse_from(words)?.users)
+    }
+
+    #[test]
+    fn people_are_taken_over_listed_and_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, htpasswd) = (directory.path().join("users.yaml"), directory.path().join("htpasswd"));
+        fs::write(&htpasswd, format!("alice:$2y$05${0}\nbob:$2y$05${0}\n", ".".repeat(53))).unwrap();
+        let import = ["import-htpasswd", htpasswd.to_str().unwrap(), "--groups", "staff,admins"];
+        act(&path, &import).unwrap();
+        assert!(act(&path, &import).unwrap_err().to_string().contains("2 lines were left out"));
+        act(&path, &["list"]).unwrap();
+        act(&path, &["remove", "bob"]).unwrap();
+        assert!(act(&path, &["remove", "bob"]).unwrap_err().to_string().contains("no user"));
+        let users = file::load(&path).unwrap().users;
+        let alice = users.get(&UserName::parse("alice").unwrap()).unwrap();
+        assert!(alice.user.is_in("admins") && users.len() == 1);
+    }
+
+    #[test]
+    fn a_user_who_is_there_is_refused_before_a_password_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.yaml");
+        let hash = Hash::make(&Password::new("any").unwrap()).text();
+        add(&path, "alice", Entry { password: hash, ..Entry::default() }).unwrap();
+        assert!(act(&path, &["add", "alice"]).unwrap_err().to_string().contains("already"));
+        assert!(act(&path, &["add", " alice"]).unwrap_err().to_string().contains("no user name"));
+        assert!(act(&path, &["passwd", "bob"]).unwrap_err().to_string().contains("no user"));
+    }
+}
