@@ -1,10 +1,65 @@
 //! The way from the browser: listeners, TLS, connections, workers, draining. Knows no session and no app.
+//!
+//! [`Server::bind`] takes the sockets, [`Server::start`] puts workers behind them, and a handler made on each worker
+//! answers. What is not clean HTTP never reaches a handler as a request: it comes as a [`Refusal`] to be answered.
 
+use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http::Response;
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use thiserror::Error;
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
 use crate::net::TrustedProxies;
+use crate::server::connection::Shared;
+use crate::server::listener::Listener;
+use crate::server::listener::Reception;
+
+pub mod certificate;
+mod connection;
+mod deadline;
+mod drain;
+mod exchange;
+mod figures;
+mod guard;
+mod http2;
+mod listener;
+mod peer;
+mod proxy_protocol;
+mod pulse;
+mod refusal;
+mod reload;
+mod scanner;
+mod socket;
+mod tls;
+mod worker;
+
+pub use crate::server::certificate::CertificateError;
+pub use crate::server::certificate::certificate_names;
+pub use crate::server::drain::Drained;
+pub use crate::server::drain::Running;
+pub use crate::server::figures::Figures;
+pub use crate::server::listener::BindError;
+pub use crate::server::peer::Entrance;
+pub use crate::server::peer::Peer;
+pub use crate::server::peer::TlsInfo;
+pub use crate::server::refusal::Refusal;
+pub use crate::server::reload::CertificateEvent;
+pub use crate::server::tls::Tls;
 
 /// The oldest TLS version accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,4 +122,108 @@ pub struct ListenSettings {
     pub health: Option<SocketAddr>,
     /// Whose word about the client is believed.
     pub trusted_proxies: TrustedProxies,
+}
+
+/// What answers the requests of one connection: any hyper service of this shape. Nothing here needs to be `Send`, since
+/// a connection never leaves its worker.
+pub trait Handler:
+    Service<Request<Incoming>, Response = Response<Self::Answer>, Error = Infallible, Future = Self::Work>
+    + 'static
+{
+    /// The body of its answers.
+    type Answer: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static;
+    /// The making of an answer. Kept small: each connection has room for one.
+    type Work: Future<Output = Result<Response<Self::Answer>, Infallible>> + 'static;
+}
+
+impl<S, B> Handler for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: 'static> + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    type Answer = B;
+    type Work = S::Future;
+}
+
+/// How a bound server is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads that serve.
+    pub workers: usize,
+    /// What a connection may take.
+    pub limits: Limits,
+    /// How TLS is ended; needed if there is an `https` listener.
+    pub tls: Option<Tls>,
+}
+
+/// A server could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// There is a listener for TLS, but no certificate.
+    #[error("`listen.https` needs a certificate: fill `tls.certificates`, or set `tls.generate: true`")]
+    NoCertificate,
+    /// The system gives no threads or descriptors.
+    #[error("cannot start the workers: {0}; raise the limits on threads and open files")]
+    Workers(#[source] io::Error),
+}
+
+/// A server whose sockets are bound but not yet served.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<Listener>,
+    trusted: TrustedProxies,
+}
+
+impl Server {
+    /// Binds the sockets for HTTP (those for `admin` and `health` are bound by whoever serves them): all, or none and an
+    /// error that names the address. Port 0 takes any free port.
+    pub fn bind(listen: &ListenSettings) -> Result<Self, BindError> {
+        Ok(Self { listeners: listener::bind_all(listen)?, trusted: listen.trusted_proxies.clone() })
+    }
+
+    /// Where it listens.
+    pub fn addrs(&self) -> Vec<(Entrance, SocketAddr)> {
+        self.listeners.iter().filter_map(|listener| listener.addr().ok()).collect()
+    }
+
+    /// Serves. `make` is called once on each worker, inside its runtime, and what it makes once for each connection.
+    pub fn start<M, F, S>(self, options: Options, make: M) -> Result<Running, StartError>
+    where
+        M: Fn() -> F + Send + Sync + 'static,
+        F: Fn(Arc<Peer>) -> S + 'static,
+        S: Handler,
+    {
+        let needs_tls = |(entrance, _)| entrance == Entrance::Https;
+        if options.tls.is_none() && self.addrs().into_iter().any(needs_tls) {
+            return Err(StartError::NoCertificate);
+        }
+        let most = options.limits.connections.clamp(1, Semaphore::MAX_PERMITS);
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        let shared = Arc::new(Shared {
+            limits: options.limits,
+            tls: options.tls,
+            trusted: self.trusted,
+            drain: drain::Drain::default(),
+            figures: Arc::default(),
+        });
+        let (team, mut threads) =
+            worker::start(options.workers, &shared, make).map_err(StartError::Workers)?;
+        let team = Arc::new(team);
+        let reception = Reception {
+            room: Arc::new(Semaphore::new(most as usize)),
+            team: Arc::clone(&team),
+            figures: Arc::clone(&shared.figures),
+            accepting: CancellationToken::new(),
+        };
+        let (room, accepting) = (Arc::clone(&reception.room), reception.accepting.clone());
+        let (accepted_all, done) = oneshot::channel::<()>();
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Workers)?;
+        let acceptor = thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
+            runtime.block_on(listener::accept_all(self.listeners, reception));
+            drop(runtime);
+            drop(accepted_all);
+        });
+        threads.push(acceptor.map_err(StartError::Workers)?);
+        Ok(Running { shared, room, most, accepting, accepted_all: Some(done), team: Some(team), threads })
+    }
 }

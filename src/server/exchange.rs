@@ -1,0 +1,167 @@
+//! One request and its answer: wraps the handler so that the connection knows what it is waiting for, and so that a
+//! refused request and a WebSocket cannot be mistaken.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::Version;
+use http::header::CONNECTION;
+use http_body::Body;
+use http_body::Frame;
+use http_body::SizeHint;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper::upgrade::OnUpgrade;
+use pin_project_lite::pin_project;
+
+use crate::server::Handler;
+use crate::server::http2;
+use crate::server::pulse::Pulse;
+
+/// The handler of one connection, watched.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    handler: S,
+    pulse: Arc<Pulse>,
+    fields: usize,
+}
+
+impl<S> Watched<S> {
+    /// Watches `handler`; HTTP/2 requests have at most so many fields.
+    pub(super) fn new(handler: S, pulse: Arc<Pulse>, fields: usize) -> Self {
+        Self { handler, pulse, fields }
+    }
+}
+
+impl<S: Handler> Service<Request<Incoming>> for Watched<S> {
+    type Response = Response<Answer<S::Answer>>;
+    type Error = Infallible;
+    type Future = Exchange<S::Work>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let ordinal = self.pulse.begin();
+        let turn = Turn(Arc::clone(&self.pulse));
+        let refusal = if request.version() == Version::HTTP_2 {
+            http2::examine(&request, self.fields).err()
+        } else {
+            self.pulse.refusal(ordinal)
+        };
+        let opaque = self.pulse.is_opaque(ordinal);
+        // hyper offers the upgrade for any `Upgrade` field and for CONNECT. Where the guard reads on, nobody may take it.
+        if !opaque && !request.extensions().is_empty() {
+            request.extensions_mut().remove::<OnUpgrade>();
+        }
+        if let Some(refusal) = refusal {
+            request.extensions_mut().insert(refusal);
+        }
+        Exchange { work: self.handler.call(request), turn: Some(turn), opaque }
+    }
+}
+
+/// While it lives, the connection is busy.
+#[derive(Debug)]
+struct Turn(Arc<Pulse>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
+pin_project! {
+    /// An answer in the making.
+    #[derive(Debug)]
+    pub(super) struct Exchange<F> {
+        #[pin]
+        work: F,
+        turn: Option<Turn>,
+        opaque: bool,
+    }
+
+    impl<F> PinnedDrop for Exchange<F> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(turn) = this.project().turn.take() {
+                turn.0.on_abandoned();
+            }
+        }
+    }
+}
+
+impl<F, B> Future for Exchange<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = Result<Response<Answer<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(mut response) = ready!(this.work.poll(cx));
+        // Behind such a request the guard looks at nothing: if the answer is no, no second request may follow.
+        if *this.opaque && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let turn = this.turn.take();
+        Poll::Ready(Ok(response.map(|body| Answer { body, turn, waiting: false })))
+    }
+}
+
+pin_project! {
+    /// The body of an answer on its way out.
+    #[derive(Debug)]
+    pub(super) struct Answer<B> {
+        #[pin]
+        body: B,
+        turn: Option<Turn>,
+        // The last piece was taken and no further one asked for: the peer is slow.
+        waiting: bool,
+    }
+
+    impl<B> PinnedDrop for Answer<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let (true, Some(turn)) = (*this.waiting, &*this.turn) {
+                turn.0.set_stalled(false);
+            }
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Answer<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let frame = this.body.poll_frame(cx);
+        let gave = matches!(&frame, Poll::Ready(Some(Ok(_))));
+        if let Some(turn) = this.turn {
+            if std::mem::replace(this.waiting, gave) {
+                turn.0.set_stalled(false);
+            }
+            if gave {
+                turn.0.set_stalled(true);
+            }
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
