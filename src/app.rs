@@ -1,1 +1,296 @@
-//! The composition root: a checked configuration becomes a running gateway.
+//! The composition root: a checked configuration becomes a running gateway. The only file that knows everyone.
+
+mod keys;
+mod upkeep;
+
+use std::fs::DirBuilder;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::admin::Exposed;
+use crate::clock::Clock;
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::login;
+use crate::login::Login;
+use crate::net::Host;
+use crate::net::Scheme;
+use crate::pipeline::Gateway;
+use crate::pipeline::Shared;
+use crate::pipeline::Visitor;
+use crate::route::Routes;
+use crate::route::Site;
+use crate::server;
+use crate::server::BindError;
+use crate::server::CertificateError;
+use crate::server::Drained;
+use crate::server::Entrance;
+use crate::server::ListenSettings;
+use crate::server::Options;
+use crate::server::Running;
+use crate::server::Server;
+use crate::server::Tls;
+use crate::session::sessions::Sessions;
+use crate::session::store::memory::Memory;
+use crate::telemetry::audit::Audit;
+use crate::telemetry::audit::Context;
+use crate::telemetry::audit::Event;
+use crate::telemetry::log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::Reading;
+use crate::upstream::RootsError;
+use crate::upstream::Upstream;
+
+pub use crate::app::keys::KeysError;
+pub use crate::app::upkeep::stop_signal;
+
+/// How long requests under way may take to finish once the gateway is told to stop.
+pub const GRACE: Duration = Duration::from_secs(25);
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder for keys and state cannot be made.
+    #[error(
+        "cannot make the state folder {folder}: {source}; set `state_dir` to a folder that can be written"
+    )]
+    StateDir {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The gateway's own key cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// A log cannot be written.
+    #[error("cannot write the audit log: {0}")]
+    Audit(#[source] io::Error),
+    /// The users file, or what the login page is dressed in, is not in order.
+    #[error(transparent)]
+    Login(#[from] login::StartError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// An address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// An app's certificate authorities cannot be had.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The server cannot be run.
+    #[error(transparent)]
+    Server(#[from] server::StartError),
+    /// The admin or health listener cannot be opened.
+    #[error("cannot listen on {address} for health and metrics: {source}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gives no threads.
+    #[error("cannot start a thread: {0}")]
+    Threads(#[source] io::Error),
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct App {
+    background: Runtime,
+    running: Running,
+    stop: CancellationToken,
+    state: Arc<admin::State>,
+    addrs: Vec<(Entrance, SocketAddr)>,
+    shared: Arc<Shared>,
+}
+
+impl App {
+    /// Opens everything that can fail, then serves. When this returns, connections are being accepted.
+    ///
+    /// # Errors
+    /// If a file, a folder, an address or a thread that the configuration asks for cannot be had.
+    pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let background = background()?;
+        let metrics = Metrics::with_sites(config.sites.iter().map(site_name).collect());
+        let state = Arc::new(admin::State::new(Arc::clone(&metrics)));
+        let tls = load_tls(&config, &clock)?;
+        let server = Server::bind(&config.listen)?;
+        let addrs = server.addrs();
+        let admin = background.block_on(admin_listeners(&config.listen))?;
+        let options = Options { workers: config.workers, limits: config.limits.clone(), tls: tls.clone() };
+        let shared = Arc::new(compose(config, clock, https_port(&addrs), metrics)?);
+        let running = serve(server, options, &shared)?;
+        let app = Self { background, running, stop: CancellationToken::new(), state, addrs, shared };
+        app.read_figures(tls.as_ref());
+        app.begin_upkeep(tls);
+        for (listener, exposed) in admin {
+            app.background.spawn(admin::serve(listener, exposed, Arc::clone(&app.state), app.stop.clone()));
+        }
+        app.record(&Event::Startup { version: env!("CARGO_PKG_VERSION") });
+        Ok(app)
+    }
+
+    /// Where it listens.
+    pub fn addrs(&self) -> &[(Entrance, SocketAddr)] {
+        &self.addrs
+    }
+
+    /// The runtime for what goes on beside the requests.
+    pub fn background(&self) -> &Runtime {
+        &self.background
+    }
+
+    /// Stops: nobody new is let in, requests under way may finish within `grace`, then connections are cut.
+    pub fn stop(self, grace: Duration) -> Drained {
+        self.state.hold("draining");
+        let Self { background, running, stop, shared, .. } = self;
+        let drained = background.block_on(running.drain(grace));
+        stop.cancel();
+        let context = Context::at(shared.clock.now());
+        shared.audit.record(&context, &Event::Shutdown { cut: drained.cut });
+        shared.audit.flush();
+        shared.access_log.flush();
+        drained
+    }
+
+    fn record(&self, event: &Event<'_>) {
+        self.shared.audit.record(&Context::at(self.shared.clock.now()), event);
+    }
+
+    fn read_figures(&self, tls: Option<&Tls>) {
+        let metrics = &self.shared.metrics;
+        let started = self.shared.clock.now().as_secs();
+        metrics.read_from(Reading::ProcessStart, move || started);
+        let sessions = Arc::clone(&self.shared.sessions);
+        metrics.read_from(Reading::SessionsLive, move || sessions.live() as u64);
+        let figures = Arc::clone(self.running.figures());
+        metrics
+            .read_from(Reading::HandshakesFailed, move || figures.handshakes_failed.load(Ordering::Relaxed));
+        let open = self.running.connections_reading();
+        metrics.read_from(Reading::ConnectionsOpen, move || open() as u64);
+        let audit = self.shared.audit.clone();
+        metrics.read_from(Reading::AuditLinesLost, move || audit.lost());
+        let access_log = self.shared.access_log.clone();
+        metrics.read_from(Reading::AccessLinesLost, move || access_log.lost());
+        if let Some(tls) = tls.cloned() {
+            metrics
+                .read_from(Reading::CertificateExpiry, move || tls.expires().map_or(0, Timestamp::as_secs));
+        }
+    }
+
+    fn begin_upkeep(&self, tls: Option<Tls>) {
+        let shared = &self.shared;
+        self.background.spawn(upkeep::sweep(Arc::clone(shared)));
+        self.background.spawn(Arc::clone(&shared.login).watch_users(self.stop.clone()));
+        if let Some(tls) = tls {
+            let shared = Arc::clone(shared);
+            self.background.spawn(async move { tls.watch(|event| upkeep::tell(&shared, event)).await });
+        }
+    }
+}
+
+fn background() -> Result<Runtime, StartError> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name("background").enable_all();
+    builder.build().map_err(StartError::Threads)
+}
+
+/// Everything the workers share.
+fn compose(
+    config: Config,
+    clock: Clock,
+    https_port: u16,
+    metrics: Arc<Metrics>,
+) -> Result<Shared, StartError> {
+    make_state_dir(&config.state_dir)?;
+    let key = keys::load_or_make(&config.keys.unwrap_or_else(|| config.state_dir.join("keys")))?;
+    let audit = Audit::start(&config.telemetry.audit, config.telemetry.format).map_err(StartError::Audit)?;
+    let access_log = AccessLog::start(&config.telemetry).map_err(StartError::Threads)?;
+    let sessions = Arc::new(Sessions::new(&config.sessions, &key, Memory::new()));
+    let login = Login::new(&config.login, &key, Arc::clone(&sessions), audit.clone(), clock.clone())?;
+    let ways = config.sites.iter().map(|site| Upstream::new(site.upstream.clone()).map(Arc::new));
+    let upstreams = ways.collect::<Result<Vec<_>, _>>()?;
+    // It lives as long as the process, and is compared on every request.
+    let cookie_name: &'static str = config.sessions.cookie_name.leak();
+    let reserved_cookies = [cookie_name].into_iter().chain(login::reserved_cookies()).collect();
+    Ok(Shared {
+        routes: Routes::new(config.sites),
+        same_site: config.sessions.same_site,
+        trusted_proxies: config.listen.trusted_proxies,
+        max_headers: config.limits.headers,
+        login: Arc::new(login),
+        cookie_name,
+        reserved_cookies,
+        upstreams,
+        sessions,
+        audit,
+        access_log,
+        metrics,
+        clock,
+        https_port,
+    })
+}
+
+fn serve(server: Server, options: Options, shared: &Arc<Shared>) -> Result<Running, server::StartError> {
+    let shared = Arc::clone(shared);
+    server.start(options, move || {
+        let gateway = Arc::new(Gateway::new(Arc::clone(&shared)));
+        move |peer| {
+            let (gateway, visitor) = (Arc::clone(&gateway), Arc::new(Visitor::new(peer)));
+            service_fn(move |request| {
+                let (gateway, visitor) = (Arc::clone(&gateway), Arc::clone(&visitor));
+                // Boxed, since hyper keeps room for this future in every connection, busy or not.
+                Box::pin(async move { Ok(gateway.handle(&visitor, request).await.into_response()) })
+            })
+        }
+    })
+}
+
+fn load_tls(config: &Config, clock: &Clock) -> Result<Option<Tls>, StartError> {
+    if config.listen.https.is_empty() {
+        return Ok(None);
+    }
+    let hosts: Vec<Host> = config.sites.iter().flat_map(|site| site.hosts.iter().cloned()).collect();
+    Ok(Some(Tls::load(&config.tls, &hosts, clock.now())?))
+}
+
+async fn admin_listeners(listen: &ListenSettings) -> Result<Vec<(TcpListener, Exposed)>, StartError> {
+    let wanted = [(listen.admin, Exposed::All), (listen.health, Exposed::HealthOnly)];
+    let mut listeners = Vec::new();
+    for (address, exposed) in wanted {
+        let Some(address) = address else { continue };
+        let bound = TcpListener::bind(address).await;
+        listeners.push((bound.map_err(|source| StartError::Admin { address, source })?, exposed));
+    }
+    Ok(listeners)
+}
+
+fn https_port(addrs: &[(Entrance, SocketAddr)]) -> u16 {
+    let https = addrs.iter().find(|(entrance, _)| *entrance == Entrance::Https);
+    https.map_or(Scheme::Https.default_port(), |(_, address)| address.port())
+}
+
+/// What metrics call a site.
+fn site_name(site: &Site) -> String {
+    let host = site.hosts.first().map_or("", Host::as_str);
+    format!("{host}{}", site.mount)
+}
+
+fn make_state_dir(folder: &Path) -> Result<(), StartError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| StartError::StateDir { folder: folder.to_owned(), source })
+}

@@ -4,10 +4,13 @@
 //! sentence that says what to do.
 
 pub mod check;
+pub mod demo;
+pub mod hash_password;
 pub mod quickstart;
 pub mod schema;
+pub mod serve;
+pub mod users;
 
-use std::fs;
 use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -23,8 +26,10 @@ use crate::config;
 use crate::config::Loaded;
 use crate::config::Outside;
 use crate::config::Problems;
+use crate::login::users::file;
 use crate::net::Host;
 use crate::server::CertificateFiles;
+use crate::server::certificate;
 
 /// Secure sessions for apps that never had them: a reverse-proxy session gateway.
 #[derive(Debug, Parser)]
@@ -38,10 +43,20 @@ pub struct Cli {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the gateway
+    Serve(ServeArgs),
+    /// Write the files of a first gateway where they are missing, and run it
+    Quickstart(quickstart::QuickstartArgs),
+    /// Run the gateway in front of a built-in careless app, to see what it does
+    Demo(DemoArgs),
     /// Show everything that is wrong with a configuration
     Check(check::CheckArgs),
     /// Print the configuration's JSON Schema, for editors
     Schema,
+    /// Read a password and print its hash for a users file
+    HashPassword(hash_password::HashPassword),
+    /// Add, remove, list and change users
+    Users(users::Users),
 }
 
 /// Arguments of `vestibule serve`.
@@ -109,10 +124,20 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Serve(args) => serve::run(&args),
+            Self::Quickstart(args) => quickstart::run(&args),
+            Self::Demo(args) => demo::run(&args),
+            Self::HashPassword(args) => Ok(hash_password::run(&args)?),
+            Self::Users(args) => Ok(users::run(args)?),
             Self::Check(args) => check::run(&args),
             Self::Schema => schema::run(),
         }
     }
+}
+
+/// What diagnostics are wanted, in tracing's directives (`VESTIBULE_LOG`).
+pub(crate) fn log_filter() -> Option<String> {
+    variable("VESTIBULE_LOG")
 }
 
 /// Loads the configuration that was named, or the one that is found, and tells its warnings.
@@ -148,15 +173,11 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn certificate_names(files: &CertificateFiles) -> Result<Vec<Host>, String> {
-    let readable =
-        |path: &Path| fs::read(path).map(drop).map_err(|error| format!("{}: {error}", path.display()));
-    readable(&files.cert)?;
-    readable(&files.key)?;
-    Ok(Vec::new())
+    certificate::certificate_names(files).map_err(|error| error.to_string())
 }
 
 fn users(path: &Path) -> Result<(), String> {
-    fs::read(path).map(drop).map_err(|error| error.to_string())
+    file::load(path).map(drop).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,1 +1,130 @@
-//! One request, from admission to answer.
+//! One request, from admission to answer: this file is the table of contents.
+//!
+//! accept → TLS → strict framing (`server`) → **admit** → route → own page, or **session** → **gate** → **forward** →
+//! back → **finish**. Every answer leaves through `finish`: `handle` returns a [`Finished`], and nothing else makes one.
+
+mod admit;
+mod exchange;
+mod finish;
+mod forward;
+mod gate;
+mod own;
+mod presence;
+mod reject;
+mod reply;
+mod tunnel;
+mod visitor;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Request;
+use hyper::body::Incoming;
+
+use crate::clock::Clock;
+use crate::login::Login;
+use crate::net::TrustedProxies;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::exchange::RequestIds;
+use crate::pipeline::reject::Reject;
+use crate::pipeline::reply::Reply;
+use crate::route::Routes;
+use crate::session::SameSite;
+use crate::session::sessions::Sessions;
+use crate::telemetry::audit::Audit;
+use crate::telemetry::log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::WorkerMetrics;
+use crate::upstream::Client;
+use crate::upstream::Upstream;
+
+pub use crate::pipeline::finish::Finished;
+pub use crate::pipeline::reply::ReplyBody;
+pub use crate::pipeline::reply::StreamError;
+pub use crate::pipeline::visitor::Visitor;
+
+/// What all workers share. Immutable while the gateway runs; what moves lies behind its own handle.
+pub struct Shared {
+    /// The only source of `now`.
+    pub clock: Clock,
+    /// Which app a request is for.
+    pub routes: Routes,
+    /// The ways to the apps, by the sites' ids.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Who is logged in.
+    pub sessions: Arc<Sessions>,
+    /// The pages for logging in and out.
+    pub login: Arc<Login>,
+    /// The session cookie's name.
+    pub cookie_name: &'static str,
+    /// Its `SameSite` attribute.
+    pub same_site: SameSite,
+    /// All cookies that are ours: an app neither sees nor sets them.
+    pub reserved_cookies: Vec<&'static str>,
+    /// Whose word about the client is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Fields a request's head may have.
+    pub max_headers: usize,
+    /// The port browsers reach the TLS listener on, for redirects from plain HTTP.
+    pub https_port: u16,
+    /// Where audit events go.
+    pub audit: Audit,
+    /// Where the access log goes.
+    pub access_log: AccessLog,
+    /// Figures that no worker has of its own.
+    pub metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Shared").field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
+
+/// One worker's pipeline.
+#[derive(Debug)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    apps: Vec<Client>,
+    metrics: Arc<WorkerMetrics>,
+    ids: RequestIds,
+}
+
+impl Gateway {
+    /// A worker's own pipeline. Must be called on the worker's runtime, where its connections to the apps will live.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let metrics = Arc::new(shared.metrics.worker());
+        let apps = shared.upstreams.iter().map(Upstream::client).collect();
+        Self { shared, apps, metrics, ids: RequestIds::new() }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, visitor: &Visitor, request: Request<Incoming>) -> Finished {
+        let mut exchange = Exchange::begin(self, visitor, &request);
+        let reply = match self.serve(visitor, &mut exchange, request).await {
+            Ok(reply) => reply,
+            Err(reject) => {
+                exchange.reason = Some(reject.reason());
+                self.refuse(&exchange, &reject)
+            }
+        };
+        self.finish(exchange, reply)
+    }
+
+    async fn serve(
+        &self,
+        visitor: &Visitor,
+        exchange: &mut Exchange,
+        request: Request<Incoming>,
+    ) -> Result<Reply, Reject> {
+        let (mut head, body) = request.into_parts();
+        let path = self.admit(visitor, exchange, &mut head)?;
+        let site = self.route(exchange, &path)?;
+        let presence = self.presence(visitor, exchange, &site, &head.headers).await?;
+        if let Some(page) = own::page(&path)? {
+            return self.own_page(exchange, &site, page, (head, body), &presence).await;
+        }
+        let permit = self.gate(exchange, &site, &path, &head, &presence)?;
+        self.forward(visitor, exchange, &site, (head, body), permit).await
+    }
+}

@@ -33,6 +33,16 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
+impl Endpoint {
+    /// The host and port the app knows itself by; nothing on a unix socket.
+    pub fn authority(&self) -> Option<&Authority> {
+        match self {
+            Self::Http(authority) | Self::Https(authority) => Some(authority),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// What the app believes the browser's scheme to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresentScheme {

@@ -13,12 +13,17 @@ use anyhow::Context;
 use clap::Args;
 use data_encoding::BASE32_NOPAD;
 
+use crate::app::App;
 use crate::cli;
 use crate::cli::Failure;
+use crate::cli::serve;
 use crate::config;
 use crate::config::Outside;
 use crate::crypto;
 use crate::crypto::Secret;
+use crate::login::hash::Hash;
+use crate::login::hash::Password;
+use crate::login::users::document::Entry;
 
 /// The first user.
 pub const ADMIN: &str = "admin";
@@ -35,6 +40,52 @@ pub struct QuickstartArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443", value_parser = config::parse_address)]
     pub listen: SocketAddr,
+}
+
+/// Writes what is missing, says how to get in, and serves until told to stop.
+pub fn run(args: &QuickstartArgs) -> Result<(), Failure> {
+    let written = write(args, |users, password| add_admin(users, password, FirstPassword::OneTime))?;
+    let config = cli::load(Some(&written.config))?.config;
+    Ok(serve::until_stopped(config, |app| greet(app, &written))?)
+}
+
+/// Whether the first user's password must be changed at the first login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstPassword {
+    /// It opens nothing but the page to change it.
+    OneTime,
+    /// It stays.
+    ToKeep,
+}
+
+/// Makes the users file with the first user in it.
+pub(crate) fn add_admin(users: &Path, password: &Secret<String>, kind: FirstPassword) -> anyhow::Result<()> {
+    let password = Password::new(password.expose()).context("the generated password cannot be used")?;
+    let must_change = kind == FirstPassword::OneTime;
+    let entry = Entry { password: Hash::make(&password).text(), must_change, ..Entry::default() };
+    Ok(cli::users::add(users, ADMIN, entry)?)
+}
+
+fn greet(app: &App, written: &Written) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "\n  Your app, behind Vestibule:  {}", serve::browser_url(app))?;
+    match &written.password {
+        Some(password) => {
+            writeln!(out, "  Sign in as  {ADMIN}  with the one-time password  {}", password.expose())?;
+            writeln!(out, "  (you choose your own then)\n")?;
+        }
+        None => writeln!(out, "  Sign in as somebody from the users file.\n")?,
+    }
+    writeln!(
+        out,
+        "  The app is told who is there in X-Forwarded-User, -Email, -Groups and -Preferred-Username."
+    )?;
+    writeln!(
+        out,
+        "  Configuration: {}   Next time: vestibule serve --config {0}\n",
+        written.config.display()
+    )?;
+    Ok(out.flush()?)
 }
 
 /// What was written.

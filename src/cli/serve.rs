@@ -1,0 +1,48 @@
+//! `vestibule serve`: runs the gateway until it is told to stop.
+
+use std::io;
+use std::io::Write;
+
+use anyhow::Context;
+
+use crate::app;
+use crate::app::App;
+use crate::cli;
+use crate::cli::Failure;
+use crate::cli::ServeArgs;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::net::Scheme;
+use crate::server::Entrance;
+use crate::telemetry::diagnostics;
+
+/// Runs the gateway with the configuration that was named or found.
+pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let config = cli::load(args.config.as_deref())?.config;
+    Ok(until_stopped(config, |_| Ok(()))?)
+}
+
+/// Starts the gateway, lets `greet` say where, waits for SIGTERM or Ctrl-C, and drains.
+pub(crate) fn until_stopped(
+    config: Config,
+    greet: impl FnOnce(&App) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    // To the end of the run: what is left to write is written when it is dropped.
+    let _diagnostics = diagnostics::init_tracing(config.telemetry.format, cli::log_filter().as_deref())?;
+    let app = App::start(config, Clock::system())?;
+    for (entrance, address) in app.addrs() {
+        let scheme = if *entrance == Entrance::Https { "https" } else { "http" };
+        writeln!(io::stderr(), "vestibule: listening on {scheme}://{address} ({})", entrance.key())?;
+    }
+    greet(&app)?;
+    app.background().block_on(app::stop_signal()).context("cannot wait for signals")?;
+    writeln!(io::stderr(), "vestibule: stopping; requests under way may take {} s", app::GRACE.as_secs())?;
+    app.stop(app::GRACE);
+    Ok(())
+}
+
+/// What to type into a browser on this machine.
+pub(crate) fn browser_url(app: &App) -> String {
+    let https = app.addrs().iter().find(|(entrance, _)| *entrance == Entrance::Https);
+    format!("https://localhost:{}", https.map_or(Scheme::Https.default_port(), |(_, address)| address.port()))
+}

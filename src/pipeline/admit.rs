@@ -1,0 +1,166 @@
+//! Admission: a request is read once and either understood without doubt or refused.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
+use http::Version;
+use http::header;
+use http::request::Parts;
+
+use crate::access::path::CanonicalPath;
+use crate::headers::forwarded;
+use crate::headers::forwarded::Arrival;
+use crate::headers::forwarded::ForwardedFields;
+use crate::headers::harden::Transport;
+use crate::net::Authority;
+use crate::net::Scheme;
+use crate::pipeline::Gateway;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::reject::Reject;
+use crate::pipeline::visitor::Arrived;
+use crate::pipeline::visitor::Visitor;
+use crate::route::Site;
+use crate::server::Entrance;
+use crate::telemetry::audit::Event;
+
+impl Gateway {
+    /// Lets a request in: its framing, method, host and path mean one thing only. The result is the path that rules
+    /// are matched against; the app gets the bytes as they came.
+    pub(crate) fn admit(
+        &self,
+        visitor: &Visitor,
+        exchange: &mut Exchange,
+        head: &mut Parts,
+    ) -> Result<CanonicalPath, Reject> {
+        if let Some(refusal) = exchange.refusal {
+            return Err(Reject::Refused(refusal));
+        }
+        if head.headers.len() > self.shared.max_headers {
+            return Err(Reject::TooManyHeaders);
+        }
+        if matches!(head.method, Method::TRACE | Method::CONNECT) {
+            return Err(Reject::MethodNotAllowed);
+        }
+        let arrived = self.arrival(visitor, exchange, head)?;
+        check_target(exchange, head)?;
+        let host = &arrived.authority.host;
+        let promised = visitor.peer.tls.as_ref().and_then(|tls| tls.sni.as_ref());
+        if promised.is_some_and(|sni| sni != host) {
+            return Err(Reject::Misdirected);
+        }
+        exchange.arrived = Some(arrived);
+        if visitor.peer.entrance == Entrance::Redirect {
+            return Err(self.to_https(exchange));
+        }
+        if forwarded::loops(&head.headers) {
+            return Err(Reject::Loop);
+        }
+        let path = CanonicalPath::parse(head.uri.path()).map_err(Reject::AmbiguousPath)?;
+        if path.is_never_served() {
+            return Err(Reject::NotFound);
+        }
+        Ok(path)
+    }
+
+    /// Finds the site, by host and then by path.
+    pub(crate) fn route(&self, exchange: &mut Exchange, path: &CanonicalPath) -> Result<Arc<Site>, Reject> {
+        let host = &exchange.authority().ok_or(Reject::Misdirected)?.host;
+        let site = match self.shared.routes.find(host, path) {
+            Some(site) => Arc::clone(site),
+            None if self.shared.routes.knows(host) => return Err(Reject::NotFound),
+            None => return Err(Reject::Misdirected),
+        };
+        exchange.site = Some(Arc::clone(&site));
+        Ok(site)
+    }
+
+    fn arrival(
+        &self,
+        visitor: &Visitor,
+        exchange: &mut Exchange,
+        head: &Parts,
+    ) -> Result<Arc<Arrived>, Reject> {
+        let written = written_authority(head)?;
+        let from_proxy = self.shared.trusted_proxies.contains(visitor.peer.addr.0.ip());
+        // Behind a proxy one connection carries many clients: nothing of it can be remembered.
+        if !from_proxy && let Some(arrived) = visitor.arrived(written) {
+            return Ok(arrived);
+        }
+        let mut authority = Authority::parse(written).ok_or(Reject::BadHost)?;
+        if visitor.peer.entrance == Entrance::Http {
+            authority = self.behind_terminator(visitor, exchange, &head.headers, authority)?;
+        }
+        let arrival = Arrival {
+            client: exchange.client,
+            scheme: exchange.scheme,
+            authority: authority.clone(),
+            version: head.version,
+        };
+        let host = HeaderValue::try_from(authority.to_string()).map_err(|_impossible| Reject::BadHost)?;
+        let arrived = Arc::new(Arrived { authority, host, fields: ForwardedFields::new(&arrival) });
+        if !from_proxy {
+            visitor.remember_arrived(written, &arrived);
+        }
+        Ok(arrived)
+    }
+
+    /// Plain HTTP is served only for a listed terminator that says the browser came in by https.
+    fn behind_terminator(
+        &self,
+        visitor: &Visitor,
+        exchange: &mut Exchange,
+        headers: &HeaderMap,
+        own: Authority,
+    ) -> Result<Authority, Reject> {
+        if !self.shared.trusted_proxies.contains(visitor.peer.addr.0.ip()) {
+            return Err(Reject::UntrustedTerminator);
+        }
+        let (peer, trusted) = (visitor.peer.addr, &self.shared.trusted_proxies);
+        exchange.scheme = forwarded::scheme(peer, headers, trusted);
+        if exchange.scheme == Scheme::Http {
+            exchange.record(
+                &self.shared.audit,
+                &Event::InputRejected { reason: "the terminator did not say https" },
+            );
+            return Err(Reject::PlainHttp);
+        }
+        let authority = forwarded::authority(peer, headers, trusted).unwrap_or(own);
+        let public = authority.port.is_none_or(|port| port == Scheme::Https.default_port());
+        exchange.transport = if public { Transport::PublicTls } else { Transport::Tls };
+        Ok(authority)
+    }
+
+    fn to_https(&self, exchange: &Exchange) -> Reject {
+        let Some(authority) = exchange.authority() else { return Reject::BadHost };
+        let safe = matches!(exchange.method, Method::GET | Method::HEAD);
+        if !safe || !self.shared.routes.knows(&authority.host) {
+            return Reject::PlainHttp;
+        }
+        let secure = Authority { host: authority.host.clone(), port: Some(self.shared.https_port) };
+        Reject::ToHttps(format!("{}{}", secure.origin(Scheme::Https), exchange.target()))
+    }
+}
+
+/// The one authority a request names: in its target, in `Host`, or the same in both (RFC 9112 §3.2, RFC 9113 §8.3.1).
+fn written_authority(head: &Parts) -> Result<&str, Reject> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (host, None) => host.map(|host| host.to_str().map_err(|_opaque| Reject::BadHost)).transpose()?,
+        (_, Some(_second)) => return Err(Reject::BadHost),
+    };
+    match (head.uri.authority().map(http::uri::Authority::as_str), host) {
+        (Some(target), Some(host)) if target.eq_ignore_ascii_case(host) => Ok(host),
+        (Some(_), Some(_)) | (None, None) => Err(Reject::BadHost),
+        (Some(target), None) if head.version == Version::HTTP_2 => Ok(target),
+        (Some(_), None) => Err(Reject::BadHost),
+        (None, Some(host)) => Ok(host),
+    }
+}
+
+/// Origin-form, or absolute-form of our own scheme: no `*`, no bare authority.
+fn check_target(exchange: &Exchange, head: &Parts) -> Result<(), Reject> {
+    let scheme_fits = head.uri.scheme_str().is_none_or(|scheme| scheme == exchange.scheme.as_str());
+    if head.uri.path().starts_with('/') && scheme_fits { Ok(()) } else { Err(Reject::BadTarget) }
+}

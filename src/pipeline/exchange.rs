@@ -1,0 +1,153 @@
+//! What is known of one request and its answer, from the first byte to the log line.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use http::Method;
+use http::Request;
+use http::Uri;
+use http::Version;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::access::csrf;
+use crate::clock::Timestamp;
+use crate::crypto;
+use crate::headers::forwarded;
+use crate::headers::harden::Transport;
+use crate::net::Authority;
+use crate::net::ClientAddr;
+use crate::net::Scheme;
+use crate::pipeline::Gateway;
+use crate::pipeline::visitor::Arrived;
+use crate::pipeline::visitor::Visitor;
+use crate::route::Site;
+use crate::server::Refusal;
+use crate::session::Session;
+use crate::session::record::ReferenceText;
+use crate::telemetry::audit::Audit;
+use crate::telemetry::audit::Context;
+use crate::telemetry::audit::Event;
+
+/// Numbers a worker's requests, beginning at a random one, so that a number names one request of one run.
+#[derive(Debug)]
+pub(crate) struct RequestIds(AtomicU64);
+
+impl RequestIds {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(u64::from_le_bytes(crypto::random())))
+    }
+
+    fn next(&self) -> RequestId {
+        RequestId(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The number by which a person's error page is found in the logs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestId(u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+/// How an answer of ours is best told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// To a person whose browser loads a page and can be led elsewhere.
+    Navigation,
+    /// To a person, but not by leading elsewhere: a form was sent, or a frame or tool asked for HTML.
+    Page,
+    /// To a script.
+    Script,
+}
+
+/// One request under way.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) now: Timestamp,
+    pub(crate) started: Instant,
+    pub(crate) id: RequestId,
+    pub(crate) client: ClientAddr,
+    pub(crate) scheme: Scheme,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) version: Version,
+    pub(crate) audience: Audience,
+    pub(crate) upgrade: bool,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) transport: Transport,
+    pub(crate) arrived: Option<Arc<Arrived>>,
+    pub(crate) site: Option<Arc<Site>>,
+    pub(crate) session: Option<Arc<Session>>,
+    pub(crate) reason: Option<&'static str>,
+}
+
+impl Exchange {
+    /// Reads what can be read of any request, good or bad; judging it is `admit`'s work.
+    pub(crate) fn begin(gateway: &Gateway, visitor: &Visitor, request: &Request<Incoming>) -> Self {
+        let shared = &gateway.shared;
+        let headers = request.headers();
+        Self {
+            now: shared.clock.now(),
+            started: Instant::now(),
+            id: gateway.ids.next(),
+            client: forwarded::client(visitor.peer.addr, headers, &shared.trusted_proxies),
+            scheme: visitor.scheme(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            audience: audience(request),
+            refusal: Refusal::of(request),
+            transport: visitor.transport(),
+            upgrade: headers.contains_key(http::header::UPGRADE),
+            arrived: None,
+            site: None,
+            session: None,
+            reason: None,
+        }
+    }
+
+    /// The authority the browser used. Known once `admit` has let the request in.
+    pub(crate) fn authority(&self) -> Option<&Authority> {
+        self.arrived.as_ref().map(|arrived| &arrived.authority)
+    }
+
+    /// Path and query as they came.
+    pub(crate) fn target(&self) -> &str {
+        self.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str)
+    }
+
+    /// Tells the audit log of `event` in this exchange.
+    pub(crate) fn record(&self, audit: &Audit, event: &Event<'_>) {
+        let id = self.id.to_string();
+        let reference = self.session.as_ref().map(|session| session.reference());
+        let context = Context {
+            now: self.now,
+            client: Some(self.client),
+            host: self.authority().map(|authority| authority.host.as_str()),
+            method: Some(self.method.as_str()),
+            path: Some(self.target()),
+            request_id: Some(&id),
+            user: self.session.as_ref().map(|session| session.user().name.as_str()),
+            session: reference.as_ref().map(ReferenceText::as_str),
+        };
+        audit.record(&context, event);
+    }
+}
+
+fn audience(request: &Request<Incoming>) -> Audience {
+    let headers = request.headers();
+    if csrf::is_navigation(headers, request.method()) {
+        return Audience::Navigation;
+    }
+    let asks_html = headers
+        .get(http::header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    if asks_html { Audience::Page } else { Audience::Script }
+}

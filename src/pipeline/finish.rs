@@ -1,0 +1,185 @@
+//! The one way out: every answer, from app, page or refusal, is hardened, gets our cookie if it is to, and is logged.
+
+use std::sync::Arc;
+
+use cookie::Cookie;
+use cookie::time::Duration as CookieAge;
+use cookie::time::OffsetDateTime;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Response;
+use http::StatusCode;
+use http::Version;
+use http::header;
+
+use crate::headers::harden;
+use crate::headers::harden::Answer;
+use crate::headers::harden::Hsts;
+use crate::headers::harden::Privacy;
+use crate::login::SessionCookie;
+use crate::pipeline::Gateway;
+use crate::pipeline::Shared;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::reply::Reply;
+use crate::pipeline::reply::ReplyBody;
+use crate::pipeline::reply::Voice;
+use crate::session::SameSite;
+use crate::session::record::ReferenceText;
+use crate::session::token::Token;
+use crate::telemetry::audit::Event;
+use crate::telemetry::log::AccessLine;
+use crate::telemetry::metrics::WorkerMetrics;
+
+/// A finished answer. Only `finish` makes one, and the server's handler accepts nothing else.
+#[derive(Debug)]
+pub struct Finished(Response<ReplyBody>);
+
+impl Finished {
+    /// The answer as it goes out.
+    pub fn into_response(self) -> Response<ReplyBody> {
+        self.0
+    }
+}
+
+impl Gateway {
+    /// Finishes an answer.
+    pub(crate) fn finish(&self, exchange: Exchange, mut reply: Reply) -> Finished {
+        self.harden(&exchange, &mut reply);
+        let Reply { mut response, session, cookies, .. } = reply;
+        self.set_cookies(response.headers_mut(), &session, cookies);
+        if exchange.upgrade
+            && exchange.version < Version::HTTP_2
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            // What follows a handshake that failed may be meant as frames: it must not be read as a request.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let account = Account::open(self, exchange, response.status());
+        Finished(response.map(|body| body.accounted(Box::new(account))))
+    }
+
+    fn harden(&self, exchange: &Exchange, reply: &mut Reply) {
+        let transport = exchange.transport;
+        let status = reply.response.status();
+        let headers = reply.response.headers_mut();
+        let (Some(site), Some(authority)) = (&exchange.site, exchange.authority()) else {
+            return harden::own_page(headers, &Hsts::Auto, transport);
+        };
+        let privacy = match reply.voice {
+            Voice::Own => return harden::own_page(headers, &site.responses.hsts, transport),
+            Voice::App { protected: true } => Privacy::Protected,
+            Voice::App { protected: false } => Privacy::Public,
+        };
+        let reserved = &self.shared.reserved_cookies;
+        let answer = Answer { now: exchange.now, status, transport, privacy, authority, reserved };
+        let changed = harden::harden(headers, &site.responses, &answer);
+        if changed.cookies.reserved > 0 || changed.site_data {
+            exchange.record(
+                &self.shared.audit,
+                &Event::SessionCookieRejected { reason: "the app tried to set it" },
+            );
+        }
+    }
+
+    fn set_cookies(&self, headers: &mut HeaderMap, session: &SessionCookie, cookies: Vec<HeaderValue>) {
+        let value = match session {
+            SessionCookie::Keep => None,
+            SessionCookie::Set(token) => Some(issue(&self.shared, token)),
+            SessionCookie::Clear => Some(clear(&self.shared)),
+        };
+        for value in value.into_iter().flatten().chain(cookies) {
+            headers.append(header::SET_COOKIE, value);
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+    }
+}
+
+fn issue(shared: &Shared, token: &Token) -> Option<HeaderValue> {
+    let value = token.encode();
+    let cookie = session_cookie(shared, value.expose());
+    HeaderValue::try_from(cookie.to_string()).ok().map(|mut value| {
+        value.set_sensitive(true);
+        value
+    })
+}
+
+/// A deletion repeats every attribute: a browser refuses one that breaks the prefix's rules (COOKIE-8).
+fn clear(shared: &Shared) -> Option<HeaderValue> {
+    let mut cookie = session_cookie(shared, "");
+    cookie.set_max_age(CookieAge::ZERO);
+    cookie.set_expires(OffsetDateTime::UNIX_EPOCH);
+    HeaderValue::try_from(cookie.to_string()).ok()
+}
+
+fn session_cookie<'a>(shared: &'a Shared, value: &'a str) -> Cookie<'a> {
+    let same_site = match shared.same_site {
+        SameSite::Lax => cookie::SameSite::Lax,
+        SameSite::Strict => cookie::SameSite::Strict,
+    };
+    Cookie::build((shared.cookie_name, value))
+        .path("/")
+        .secure(true)
+        .http_only(true)
+        .same_site(same_site)
+        .build()
+}
+
+/// What is owed to log and figures when an answer has been sent, or given up.
+#[derive(Debug)]
+pub(crate) struct Account {
+    exchange: Exchange,
+    status: StatusCode,
+    bytes: u64,
+    shared: Arc<Shared>,
+    metrics: Arc<WorkerMetrics>,
+}
+
+impl Account {
+    fn open(gateway: &Gateway, exchange: Exchange, status: StatusCode) -> Self {
+        let (shared, metrics) = (Arc::clone(&gateway.shared), Arc::clone(&gateway.metrics));
+        Self { exchange, status, bytes: 0, shared, metrics }
+    }
+
+    /// Counts bytes of the body as they go out.
+    pub(crate) fn count(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let exchange = &self.exchange;
+        let duration = exchange.started.elapsed();
+        let site = exchange.site.as_ref().map(|site| site.id);
+        self.metrics.request(site, self.status.as_u16(), duration);
+        if !self.shared.access_log.is_on() {
+            return;
+        }
+        let id = exchange.id.to_string();
+        let reference = exchange.session.as_ref().map(|session| session.reference());
+        self.shared.access_log.record(&AccessLine {
+            now: exchange.now,
+            client: exchange.client,
+            host: exchange.authority().map_or("-", |authority| authority.host.as_str()),
+            method: exchange.method.as_str(),
+            path: exchange.target(),
+            status: self.status.as_u16(),
+            bytes: self.bytes,
+            duration,
+            user: exchange.session.as_ref().map(|session| session.user().name.as_str()),
+            session: reference.as_ref().map(ReferenceText::as_str),
+            request_id: &id,
+            protocol: protocol(exchange.version),
+            site,
+            reason: exchange.reason,
+        });
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}

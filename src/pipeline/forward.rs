@@ -1,0 +1,147 @@
+//! Passing a permitted request on to its app, and the app's answer back.
+
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Response;
+use http::Uri;
+use http::Version;
+use http::header;
+use http::request::Parts;
+use hyper::body::Incoming;
+
+use crate::body::RequestBody;
+use crate::headers::cookies;
+use crate::headers::hop;
+use crate::headers::location;
+use crate::identity::headers::Values;
+use crate::pipeline::Gateway;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::gate::Passage;
+use crate::pipeline::reject::Reject;
+use crate::pipeline::reply::Bond;
+use crate::pipeline::reply::Reply;
+use crate::pipeline::reply::ReplyBody;
+use crate::pipeline::tunnel;
+use crate::pipeline::visitor::Visitor;
+use crate::route::Site;
+use crate::telemetry::audit::Event;
+use crate::upstream::AnswerBody;
+use crate::upstream::Endpoint;
+use crate::upstream::PresentScheme;
+
+impl Gateway {
+    /// The only way to an app. Takes the gate's [`Passage`] by value: without a decision there is none.
+    pub(crate) async fn forward(
+        &self,
+        visitor: &Visitor,
+        exchange: &Exchange,
+        site: &Site,
+        (mut head, body): (Parts, Incoming),
+        passage: Passage,
+    ) -> Result<Reply, Reject> {
+        let Passage { permit: _permit, protected } = passage;
+        let browser_side = tunnel::take_upgrade(&mut head);
+        let websocket = self.rewrite_head(visitor, exchange, site, &mut head)?;
+        let client = self.apps.get(site.id).ok_or(Reject::Misdirected)?;
+        let body = RequestBody::new(body, site.body_limit);
+        set_framing(&mut head, &body);
+        let request = Request::from_parts(head, body);
+        let response = if let Some(handshake) = websocket {
+            let answer = client.upgrade(request, exchange.now).await.map_err(Reject::App)?;
+            if let Some(side) = browser_side
+                && answer.status() == http::StatusCode::SWITCHING_PROTOCOLS
+            {
+                return self.tunnel(exchange, site, handshake, side, answer);
+            }
+            answer
+        } else {
+            client.send(request, exchange.now).await.map_err(Reject::App)?
+        };
+        Ok(Reply::app(self.receive(exchange, site, response), protected))
+    }
+
+    /// What lives as long as this request's session, and no longer.
+    pub(crate) fn bond(&self, exchange: &Exchange, site: &Site) -> Option<Bond> {
+        let session = exchange.session.clone()?;
+        Some(Bond::new(session, site.lifetime, self.shared.clock.clone()))
+    }
+
+    /// The head as the app gets it: nothing forged, nothing of the last hop, our own fields set last. Tells the
+    /// WebSocket key if this is a handshake.
+    fn rewrite_head(
+        &self,
+        visitor: &Visitor,
+        exchange: &Exchange,
+        site: &Site,
+        head: &mut Parts,
+    ) -> Result<Option<HeaderValue>, Reject> {
+        let arrived = exchange.arrived.as_ref().ok_or(Reject::BadHost)?;
+        let key = head.headers.get(header::SEC_WEBSOCKET_KEY).cloned();
+        let cleaned = hop::clean_request(&mut head.headers, &head.method, head.version);
+        cookies::strip(&mut head.headers, &self.shared.reserved_cookies);
+        let values = exchange.session.as_ref().map(|session| {
+            visitor.values(session).unwrap_or_else(|| std::sync::Arc::new(Values::of(session.user())))
+        });
+        if site.identity.stamp(&mut head.headers, values.as_deref()) > 0 {
+            exchange.record(&self.shared.audit, &Event::IdentityHeaderStripped { name: "identity" });
+        }
+        head.headers.remove(header::EXPECT);
+        if site.upstream.present_scheme == PresentScheme::Http {
+            location::inward(&mut head.headers, &arrived.authority);
+        }
+        arrived.fields.apply(&mut head.headers);
+        head.headers.insert(header::HOST, arrived.host.clone());
+        head.uri = origin_form(&head.uri)?;
+        head.version = Version::HTTP_11;
+        if !cleaned.websocket {
+            return Ok(None);
+        }
+        head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        Ok(key)
+    }
+
+    fn receive(
+        &self,
+        exchange: &Exchange,
+        site: &Site,
+        response: Response<AnswerBody>,
+    ) -> Response<ReplyBody> {
+        let mut response = response.map(|body| ReplyBody::app(body, self.bond(exchange, site)));
+        let headers = response.headers_mut();
+        hop::clean_response(headers);
+        if let Some(outward) = outward(exchange, site, headers) {
+            headers.insert(header::LOCATION, outward);
+        }
+        response
+    }
+}
+
+/// Where a redirect should lead instead, if it would lead out of the gateway by mistake because the app believes
+/// that it is on plain http, or on its own address.
+fn outward(exchange: &Exchange, site: &Site, headers: &HeaderMap) -> Option<HeaderValue> {
+    let (own, target) = (exchange.authority()?, headers.get(header::LOCATION)?);
+    let app = site.upstream.servers.first().and_then(Endpoint::authority);
+    location::outward(target, own, exchange.scheme, app)
+}
+
+/// The message is framed anew from its body; the browser's own framing fields are never copied (RFC 9112 §6.2).
+fn set_framing(head: &mut Parts, body: &RequestBody) {
+    head.headers.remove(header::CONTENT_LENGTH);
+    let unknown_length = http_body::Body::size_hint(body).exact().is_none();
+    if unknown_length && matches!(head.method, Method::GET | Method::HEAD) {
+        // Without this, hyper would drop the body of such a request instead of framing it.
+        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// The target as an app expects it, with the bytes of path and query as they came (RFC 9112 §3.2.1).
+fn origin_form(uri: &Uri) -> Result<Uri, Reject> {
+    if uri.authority().is_none() && uri.scheme().is_none() {
+        return Ok(uri.clone());
+    }
+    let target = uri.path_and_query().cloned().ok_or(Reject::BadTarget)?;
+    Ok(Uri::from(target))
+}

@@ -1,0 +1,113 @@
+//! The gate: nothing passes to an app without a permit.
+
+use http::HeaderMap;
+use http::Method;
+use http::request::Parts;
+
+use crate::access::csrf;
+use crate::access::csrf::Csrf;
+use crate::access::csrf::Provenance;
+use crate::access::path::CanonicalPath;
+use crate::access::rules;
+use crate::access::rules::Allow;
+use crate::access::rules::Decision;
+use crate::access::rules::Permit;
+use crate::access::rules::Rule;
+use crate::access::rules::Unauthenticated;
+use crate::access::rules::Visitor;
+use crate::pipeline::Gateway;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::reject::Reject;
+use crate::route::Mode;
+use crate::route::ServiceWorkers;
+use crate::route::Site;
+use crate::session::Presence;
+use crate::telemetry::audit::Event;
+
+/// What passing on to the app takes: the decision as a value, and whether the answer is for logged-in people only.
+pub(crate) struct Passage {
+    pub(crate) permit: Permit,
+    pub(crate) protected: bool,
+}
+
+impl Gateway {
+    /// Decides whether the request may go on. In observe mode everything may, and what would have been refused is
+    /// noted.
+    pub(crate) fn gate(
+        &self,
+        exchange: &mut Exchange,
+        site: &Site,
+        path: &CanonicalPath,
+        head: &Parts,
+        presence: &Presence,
+    ) -> Result<Passage, Reject> {
+        let rule = site.rules.find(path, &head.method);
+        let protected = !matches!(rule.allow, Allow::Anyone);
+        let refusal = match self.judge(exchange, site, rule, head, presence) {
+            Ok(permit) => return Ok(Passage { permit, protected }),
+            Err(refusal) => refusal,
+        };
+        match site.mode {
+            Mode::Enforce => Err(refusal),
+            Mode::Observe => {
+                exchange.record(&self.shared.audit, &Event::WouldRefuse { what: refusal.reason() });
+                Ok(Passage { permit: Permit::in_observe_mode(), protected: false })
+            }
+        }
+    }
+
+    fn judge(
+        &self,
+        exchange: &Exchange,
+        site: &Site,
+        rule: &Rule,
+        head: &Parts,
+        presence: &Presence,
+    ) -> Result<Permit, Reject> {
+        if site.service_workers == ServiceWorkers::Deny && is_service_worker(&head.headers) {
+            return Err(Reject::ServiceWorker);
+        }
+        self.check_origin(exchange, site, head)?;
+        let visitor = match presence {
+            Presence::Active(session) => {
+                Some(Visitor { user: session.user(), authenticated: session.times().began })
+            }
+            Presence::Anonymous | Presence::Ended(_) => None,
+        };
+        match rules::decide(rule, visitor.as_ref(), exchange.now) {
+            Decision::Granted(permit) => Ok(permit),
+            Decision::Forbidden => Err(Reject::Forbidden),
+            Decision::NeedsFreshLogin => Err(Reject::NeedsFreshLogin),
+            Decision::NeedsLogin => {
+                let why = match presence {
+                    Presence::Ended(why) => Some(*why),
+                    Presence::Anonymous | Presence::Active(_) => None,
+                };
+                let lead = rule.unauthenticated == Unauthenticated::Auto;
+                Err(Reject::NeedsLogin { why, lead })
+            }
+        }
+    }
+
+    /// Requests that change something, and WebSockets, must come from the site's own pages (WEB-1, attacks J05).
+    fn check_origin(&self, exchange: &Exchange, site: &Site, head: &Parts) -> Result<(), Reject> {
+        if site.csrf == Csrf::Off || (csrf::is_safe(&head.method) && !is_websocket(head)) {
+            return Ok(());
+        }
+        let Some(authority) = exchange.authority() else { return Err(Reject::BadHost) };
+        let Provenance::Foreign(reason) = csrf::provenance(&head.headers, authority, exchange.scheme) else {
+            return Ok(());
+        };
+        let enforced = site.csrf == Csrf::SameOrigin;
+        exchange.record(&self.shared.audit, &Event::MaliciousCsrf { reason, enforced });
+        if enforced { Err(Reject::CrossSite) } else { Ok(()) }
+    }
+}
+
+fn is_websocket(head: &Parts) -> bool {
+    head.method == Method::GET && head.headers.contains_key(http::header::UPGRADE)
+}
+
+fn is_service_worker(headers: &HeaderMap) -> bool {
+    headers.contains_key("service-worker")
+}

@@ -1,0 +1,91 @@
+//! The session a request belongs to, from its cookie.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::headers::cookies;
+use crate::headers::cookies::Found;
+use crate::identity::headers::Values;
+use crate::pipeline::Gateway;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::own;
+use crate::pipeline::reject::Reject;
+use crate::pipeline::visitor::Known;
+use crate::pipeline::visitor::Visitor;
+use crate::route::Site;
+use crate::session::Presence;
+use crate::session::Session;
+use crate::session::token::Token;
+use crate::telemetry::audit::Event;
+
+impl Gateway {
+    /// Who is here. A store that cannot answer is an error, never "nobody".
+    pub(crate) async fn presence(
+        &self,
+        visitor: &Visitor,
+        exchange: &mut Exchange,
+        site: &Site,
+        headers: &HeaderMap,
+    ) -> Result<Presence, Reject> {
+        let cookie = match cookies::find(headers, self.shared.cookie_name) {
+            Found::One(cookie) => cookie,
+            Found::None => return Ok(Presence::Anonymous),
+            // Which of two is ours cannot be known: a neighbour may have planted one (RFC 6265bis §8.6).
+            Found::Several => {
+                exchange.record(&self.shared.audit, &Event::SessionCookieRejected { reason: "sent twice" });
+                return Ok(Presence::Anonymous);
+            }
+        };
+        let presence = match visitor.known(cookie) {
+            Some(known) => self.check(exchange, site, &known.session).await?,
+            None => self.look_up(visitor, exchange, site, cookie).await?,
+        };
+        if let Presence::Ended(why) = &presence {
+            let reason = why.as_str();
+            exchange.record(&self.shared.audit, &Event::SessionUseAfterExpire { reason });
+        }
+        if let Presence::Active(session) = &presence {
+            if !own::is_status(exchange.uri.path()) {
+                session.touch(exchange.now);
+            }
+            exchange.session = Some(Arc::clone(session));
+        }
+        Ok(presence)
+    }
+
+    /// The session this connection used last: no hash, no look-up, only whether it still lives.
+    async fn check(
+        &self,
+        exchange: &Exchange,
+        site: &Site,
+        session: &Arc<Session>,
+    ) -> Result<Presence, Reject> {
+        let Some(authority) = exchange.authority() else { return Ok(Presence::Anonymous) };
+        let checked =
+            self.shared.sessions.check(session, &authority.host, &site.lifetime, exchange.now).await;
+        checked.map_err(Reject::StoreDown)
+    }
+
+    async fn look_up(
+        &self,
+        visitor: &Visitor,
+        exchange: &Exchange,
+        site: &Site,
+        cookie: &[u8],
+    ) -> Result<Presence, Reject> {
+        let Some(token) = Token::parse(cookie) else {
+            exchange
+                .record(&self.shared.audit, &Event::SessionCookieRejected { reason: "not of our making" });
+            return Ok(Presence::Anonymous);
+        };
+        let Some(authority) = exchange.authority() else { return Ok(Presence::Anonymous) };
+        let found = self.shared.sessions.find(&token, &authority.host, &site.lifetime, exchange.now).await;
+        let presence = found.map_err(Reject::StoreDown)?;
+        if let Presence::Active(session) = &presence {
+            let values = Arc::new(Values::of(session.user()));
+            visitor.remember_known(cookie, &Known { session: Arc::clone(session), values });
+        }
+        Ok(presence)
+    }
+}

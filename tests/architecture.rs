@@ -1,0 +1,119 @@
+//! What must stay true of the code's shape: layers, sizes, headers, and that the map names every room.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// The rooms by layer, lowest first; a room may import from lower layers and from its own room.
+const LAYERS: &[&[&str]] = &[
+    &["body", "clock", "crypto", "net"],
+    &["headers", "identity", "pages"],
+    &["access", "telemetry"],
+    &["server", "session", "upstream"],
+    &["route"],
+    &["admin", "login"],
+    &["pipeline"],
+    &["config"],
+    &["app"],
+    &["cli"],
+];
+
+/// `net` is used by everyone who names a host, also by the other leaves; leaves know nothing else of each other.
+const LONGEST_FILE: usize = 500;
+
+fn sources() -> Vec<PathBuf> {
+    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                into.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    files.sort();
+    files
+}
+
+fn room(path: &Path) -> String {
+    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn layer(room: &str) -> Option<usize> {
+    LAYERS.iter().position(|rooms| rooms.contains(&room))
+}
+
+fn imports(text: &str) -> Vec<String> {
+    text.match_indices("crate::")
+        .map(|(at, found)| {
+            let rest = &text[at + found.len()..];
+            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        })
+        .collect()
+}
+
+#[test]
+fn a_room_imports_only_from_lower_layers() {
+    let mut wrong = Vec::new();
+    for file in sources() {
+        let (own, text) = (room(&file), fs::read_to_string(&file).unwrap());
+        let Some(own_layer) = layer(&own) else { continue };
+        for import in imports(&text) {
+            let allowed = import == own || layer(&import).is_some_and(|other| other < own_layer);
+            let both_leaves = own_layer == 0 && import == "net";
+            if !allowed && !both_leaves {
+                wrong.push(format!("{}: crate::{import}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "imports against the layers:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn imports_are_written_so_that_the_layers_can_be_read() {
+    for file in sources() {
+        let text = fs::read_to_string(&file).unwrap();
+        for form in ["crate::{", "super::super"] {
+            assert!(!text.contains(form), "{} uses `{form}`", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_none_is_long() {
+    for file in sources() {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//!"), "{} does not open with //!", file.display());
+        let lines = text.lines().count();
+        assert!(lines <= LONGEST_FILE, "{} has {lines} lines", file.display());
+    }
+}
+
+#[test]
+fn the_map_names_every_room_and_no_other() {
+    let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
+    let mut named: Vec<_> = map
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let mut rooms: Vec<_> =
+        sources().iter().map(|file| room(file)).filter(|room| room != "lib" && room != "main").collect();
+    named.sort();
+    rooms.sort();
+    rooms.dedup();
+    assert_eq!(named, rooms);
+}
+
+#[test]
+fn every_room_has_a_layer() {
+    for file in sources() {
+        let room = room(&file);
+        assert!(room == "lib" || room == "main" || layer(&room).is_some(), "{room} stands in no layer");
+    }
+}
