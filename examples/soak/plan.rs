@@ -29,7 +29,7 @@ impl Plan {
             session: usize::try_from(dice(0) % sessions as u64).unwrap_or_default(),
             up: dice(1).is_multiple_of(2).then(|| size(dice(2), dice(4))),
             down: size(dice(3), dice(5)),
-            leaves: dice(6).is_multiple_of(200),
+            leaves: dice(6).is_multiple_of(40),
         }
     }
 }
