@@ -35,7 +35,7 @@ def arguments():
     parser.add_argument("--protocols", type=words(protocols), default=protocols)
     parser.add_argument("--connections", type=words(connections), default=connections)
     parser.add_argument("--bodies", type=words(bodies), default=bodies)
-    parser.add_argument("--streams", type=int, default=1, help="of each HTTP/2 connection (1)")
+    parser.add_argument("--streams", type=int, default=10, help="on each HTTP/2 connection, up to 64 connections (10)")
     parser.add_argument("--workers", type=int, default=2, help="of each proxy (2)")
     parser.add_argument("--access-log", action="store_true", help="with an access log, in all of them")
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer requests a run (1.0)")
