@@ -27,6 +27,9 @@ use std::time::Duration;
 use anyhow::Result;
 use anyhow::anyhow;
 use clap::Parser;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
@@ -81,7 +84,10 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     let upstream = upstream::start().await?;
     let users: Vec<String> = (0..arguments.sessions.max(1)).map(|user| format!("user{user:05}")).collect();
     let mut gateway = Gateway::start(&arguments.binary, upstream, &users).await?;
-    let outcome = soak(arguments, &gateway, users).await;
+    let outcome = tokio::select! {
+        outcome = soak(arguments, &gateway, users) => outcome,
+        interrupted = interrupted() => interrupted.and_then(|()| Err(anyhow!("interrupted"))),
+    };
     if !matches!(outcome, Ok(true)) {
         println!("The gateway's last lines:\n{}", gateway.last_words());
     }
@@ -89,6 +95,15 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     gateway.stop().await?;
     println!("{}", if fine { "SOAK PASSED" } else { "SOAK FAILED" });
     Ok(fine)
+}
+
+/// Whoever ends this process wants the gateway gone as well, which happens when it is dropped.
+async fn interrupted() -> Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminated.recv() => Ok(()),
+        pressed = ctrl_c() => Ok(pressed?),
+    }
 }
 
 async fn soak(arguments: &Arguments, gateway: &Gateway, users: Vec<String>) -> Result<bool> {

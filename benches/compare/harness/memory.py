@@ -7,6 +7,7 @@ import tempfile
 import time
 
 from harness import report
+from harness.processes import clean_up_when_ended
 from harness.servers import PROXIES
 from harness.servers import Setup
 from harness.speed import STAND_IN
@@ -84,6 +85,7 @@ def arguments():
 
 
 def main():
+    clean_up_when_ended()
     chosen = arguments()
     steps = [int(step) for step in chosen.steps.split(",")]
     if len(steps) < 2:

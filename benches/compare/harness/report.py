@@ -60,7 +60,8 @@ def _print_unlike(samples):
 
 def surroundings(names):
     """What the figures depend on besides the code."""
-    processor = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    about = Path("/proc/cpuinfo").read_text().splitlines()
+    processor = [line.partition(":")[2].strip() for line in about if line.startswith("model name")]
     revision = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return {
         "taken": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

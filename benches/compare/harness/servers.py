@@ -126,7 +126,8 @@ class Setup:
         settings = self.folder / "cert.conf"
         settings.write_text(
             "[req]\ndistinguished_name = name\nprompt = no\nx509_extensions = leaf\n[name]\nCN = localhost\n"
-            "[leaf]\nbasicConstraints = critical, CA:FALSE\nsubjectKeyIdentifier = hash\nsubjectAltName = DNS:localhost, IP:127.0.0.1\n"
+            "[leaf]\nbasicConstraints = critical, CA:FALSE\nsubjectKeyIdentifier = hash\n"
+            "subjectAltName = DNS:localhost, IP:127.0.0.1\n"
         )
         command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         command += ["-days", "2", "-config", settings, "-keyout", self.key, "-out", self.certificate]
@@ -166,7 +167,8 @@ class Setup:
 
     def _haproxy_proxy(self, folder):
         port = free_port()
-        log_to, log = ("log stdout format raw local0", "log global\n    option httplog") if self.access_log else ("", "")
+        log_to = "log stdout format raw local0" if self.access_log else ""
+        log = "log global\n    option httplog" if self.access_log else ""
         figures = {"workers": self.workers, "port": port, "app": self.app.port, "user": USER}
         (folder / "haproxy.cfg").write_text(HAPROXY.format(both=self.both, log_to=log_to, log=log, **figures))
         return Process(["haproxy", "-db", "-f", folder / "haproxy.cfg"], folder, port)

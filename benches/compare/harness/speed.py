@@ -8,6 +8,7 @@ from harness import cells
 from harness import load
 from harness import report
 from harness.browser import Browser
+from harness.processes import clean_up_when_ended
 from harness.servers import BODIES
 from harness.servers import PASSWORD
 from harness.servers import PROXIES
@@ -68,6 +69,7 @@ def measure(cell, proxies, cookies, rounds, folder):
 
 
 def main():
+    clean_up_when_ended()
     chosen = arguments()
     matrix = chosen.protocols, chosen.connections, chosen.bodies
     plan = list(cells.cells(*matrix, chosen.streams, chosen.scale))
