@@ -68,7 +68,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Connections open now, WebSockets included.
+    /// Connections open now, tunnels included.
     pub fn connections(&self) -> usize {
         (self.most as usize).saturating_sub(self.room.available_permits())
     }

@@ -204,14 +204,11 @@ impl Write for Guard {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        let mut drained = match me.closing {
-            Some(drained) => drained,
-            None => {
-                ready!(Pin::new(&mut me.transport).poll_shutdown(cx))?;
-                me.intake.pulse.on_linger();
-                0
-            }
-        };
+        if me.closing.is_none() {
+            ready!(Pin::new(&mut me.transport).poll_shutdown(cx))?;
+            me.intake.pulse.on_linger();
+        }
+        let mut drained = me.closing.unwrap_or_default();
         if me.intake.is_clean() {
             return Poll::Ready(Ok(()));
         }

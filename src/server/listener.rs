@@ -31,7 +31,7 @@ use crate::server::worker::Team;
 const BACKLOG: i32 = 4096;
 // A slow reader's data waits in the gateway, where it is bounded and its progress seen, instead of in the kernel.
 const UNSENT: u32 = 256 * 1024;
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 // Out of descriptors or memory, accepting again at once would fail again at once.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -49,13 +49,15 @@ pub struct BindError {
 }
 
 fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another port",
-        io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need a privilege: choose a higher one, or grant CAP_NET_BIND_SERVICE"
-        }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: write one it has, or 0.0.0.0",
-        _ => "",
+    let kind = error.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        "; another program listens there: stop it, or choose another port"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "; ports below 1024 need a privilege: choose a higher one, or grant CAP_NET_BIND_SERVICE"
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        "; this machine has no such address: write one it has, or 0.0.0.0"
+    } else {
+        ""
     }
 }
 

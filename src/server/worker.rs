@@ -77,7 +77,7 @@ where
                 Ok(runtime) => {
                     let told = ready.send(Ok(()));
                     if told.is_ok() {
-                        run(&runtime, arrivals, shared, &*make);
+                        run(&runtime, arrivals, &shared, &*make);
                     }
                 }
                 // Whoever starts us waits for this; if not, there is nobody left to tell.
@@ -96,7 +96,7 @@ where
 fn run<F, S>(
     runtime: &LocalRuntime,
     mut arrivals: UnboundedReceiver<Arrival>,
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
     make: &impl Fn() -> F,
 ) where
     F: Fn(Arc<Peer>) -> S + 'static,
@@ -105,7 +105,7 @@ fn run<F, S>(
     runtime.block_on(async {
         let context = Rc::new((make(), Protocols::new(&shared.limits)));
         while let Some(arrival) = arrivals.recv().await {
-            let (context, shared) = (Rc::clone(&context), Arc::clone(&shared));
+            let (context, shared) = (Rc::clone(&context), Arc::clone(shared));
             // On its own task: a panic there ends this connection and no other. Whoever still runs when the team is
             // dissolved is cut with the runtime.
             drop(tokio::task::spawn_local(async move {

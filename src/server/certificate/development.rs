@@ -33,9 +33,9 @@ use crate::server::certificate::read;
 const ORGANIZATION: &str = "Vestibule development certificate";
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 // Browsers and the CA/Browser Forum look askance at anything older than a year.
-const LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LIFE: Duration = Duration::from_hours(365 * 24);
 
 /// Makes a certificate for `hosts`, `localhost`, 127.0.0.1 and `::1` where it is missing; makes it anew where it is ours
 /// and over (or will be tomorrow), or not for all of `hosts`. Says whether it did. Never touches a foreign one.
@@ -103,7 +103,7 @@ fn make(hosts: &[Host], now: Timestamp) -> Result<(String, String), rcgen::Error
 fn write(file: &Path, contents: &[u8], mode: u32) -> Result<(), CertificateError> {
     let attempt = || -> io::Result<()> {
         let directory =
-            file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         fs::create_dir_all(directory)?;
         // Made with 0600 and widened afterwards, never the other way round.
         let mut temporary = NamedTempFile::new_in(directory)?;

@@ -31,7 +31,7 @@ fn a_development_certificate_is_made_once_and_says_what_it_is() {
     let entry = load(&files).unwrap();
     assert!(entry.is_development());
     let life = entry.expires().unwrap().since(NOW);
-    assert!(life > Duration::from_secs(300 * 86_400) && life <= Duration::from_secs(366 * 86_400));
+    assert!(life > Duration::from_hours(300 * 24) && life <= Duration::from_hours(366 * 24));
     assert_eq!(certificate_names(&files).unwrap(), [host("app.test"), host("localhost")]);
     assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!development::ensure(&files, &[host("app.test")], NOW).unwrap());
@@ -42,7 +42,7 @@ fn a_development_certificate_is_renewed_when_it_is_over_or_for_too_few() {
     let directory = tempfile::tempdir().unwrap();
     let files = files(directory.path(), "dev");
     assert!(development::ensure(&files, &[], NOW).unwrap());
-    let later = NOW.after(Duration::from_secs(364 * 86_400));
+    let later = NOW.after(Duration::from_hours(364 * 24));
     assert!(development::ensure(&files, &[], later).unwrap());
     assert!(!development::ensure(&files, &[host("127.0.0.1")], later).unwrap());
     assert!(development::ensure(&files, &[host("other.test")], later).unwrap());
@@ -76,7 +76,7 @@ fn errors_name_the_file_and_what_to_do() {
     assert!(text(&one).contains("one.pem") && text(&one).contains("tls.generate"));
     development::ensure(&one, &[], NOW).unwrap();
     development::ensure(&two, &[], NOW).unwrap();
-    let mixed = CertificateFiles { cert: one.cert.clone(), key: two.key.clone() };
+    let mixed = CertificateFiles { cert: one.cert.clone(), key: two.key };
     assert!(text(&mixed).contains("two.key") && text(&mixed).contains("one.pem"));
     fs::write(&one.key, "not a key").unwrap();
     assert!(text(&one).contains("one.key") && text(&one).contains("not encrypted"));

@@ -104,9 +104,8 @@ impl Chunks {
             (At::DataCr, b'\r') => Ok(At::DataLf),
             (At::DataLf, b'\n') => Ok(At::Size),
             (At::Data | At::DataCr | At::DataLf, _) => Err("chunk data beyond its size"),
-            (At::TrailerStart, b'\r') => Ok(At::EndLf),
+            (At::TrailerStart, b'\r') | (At::EndLf, b'\n') => Ok(At::EndLf),
             (At::TrailerStart | At::TrailerName | At::TrailerValue | At::TrailerLf, _) => self.trailer(byte),
-            (At::EndLf, b'\n') => Ok(At::EndLf),
             (At::SizeLf | At::EndLf, _) => Err("malformed line end in a chunked body"),
         }
     }

@@ -74,7 +74,7 @@ fn honest_requests_pass() {
         "GET / HTTP/1.0\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\nHost: app\r\n\r\n",
         "GET http://app/x?y=1 HTTP/1.1\r\nHost: app\r\n\r\n",
-        "GET /a[]|{}\"^`\\x?q=1;b HTTP/1.1\r\nhost:app\r\nX-Utf8: \u{fc}\u{20ac}\r\nEmpty:\r\nTab: a\tb\r\n\r\n",
+        "GET /a[]|{}\"x?q={1};b HTTP/1.1\r\nhost:app\r\nX-Utf8: \u{fc}\u{20ac}\r\nEmpty:\r\nTab: a\tb\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
         "POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 0\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: app\r\n\r\nPOST / HTTP/1.1\r\nHost: b\r\nContent-Length: 2\r\n\r\nhiGET /3 HTTP/1.1\r\nHost: c\r\n\r\n",
@@ -198,7 +198,8 @@ fn lengths_and_codings_have_one_reading() {
 #[test]
 fn heads_are_bounded() {
     let path = "a".repeat(8192);
-    passes(&format!("GET /{} HTTP/1.1\r\nHost: app\r\n\r\n", &path[1..]));
+    let fits = "a".repeat(8191);
+    passes(&format!("GET /{fits} HTTP/1.1\r\nHost: app\r\n\r\n"));
     refused(&format!("GET /{path} HTTP/1.1\r\nHost: app\r\n\r\n"), 414);
     refused(&format!("GET /{}", "a".repeat(65536)), 414);
     refused(&format!("{} / HTTP/1.1\r\n", "A".repeat(65536)), 414);
