@@ -10,6 +10,7 @@ mod forward;
 mod gate;
 mod own;
 mod presence;
+mod refuse;
 mod reject;
 mod reply;
 mod tunnel;
@@ -117,14 +118,14 @@ impl Gateway {
         exchange: &mut Exchange,
         request: Request<Incoming>,
     ) -> Result<Reply, Reject> {
-        let (mut head, body) = request.into_parts();
-        let path = self.admit(visitor, exchange, &mut head)?;
+        let (head, body) = request.into_parts();
+        let path = self.admit(visitor, exchange, &head)?;
         let site = self.route(exchange, &path)?;
-        let presence = self.presence(visitor, exchange, &site, &head.headers).await?;
+        self.find_session(visitor, exchange, &site, &head.headers).await?;
         if let Some(page) = own::page(&path)? {
-            return self.own_page(exchange, &site, page, (head, body), &presence).await;
+            return self.own_page(exchange, &site, page, (head, body)).await;
         }
-        let permit = self.gate(exchange, &site, &path, &head, &presence)?;
-        self.forward(visitor, exchange, &site, (head, body), permit).await
+        let passage = self.gate(exchange, &site, &path, &head)?;
+        self.forward(exchange, &site, (head, body), passage).await
     }
 }

@@ -45,6 +45,10 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Found<'a> {
 /// Takes out every pair that some parser could read as a cookie named in `reserved`, and joins several `Cookie`
 /// lines, which HTTP/2 makes of one, to a single line (RFC 9113 §8.2.3). One line without such a pair stays as it is.
 pub fn strip(headers: &mut HeaderMap, reserved: &[&str]) {
+    if is_one_of_ours_alone(headers, reserved) {
+        headers.remove(COOKIE);
+        return;
+    }
     let lines = || headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
     let found = lines().any(|line| pieces(line).any(|piece| reads_as_any(piece, reserved)));
     if !found && lines().nth(1).is_none() {
@@ -79,6 +83,14 @@ pub fn strip(headers: &mut HeaderMap, reserved: &[&str]) {
 /// Whether some parser could read `piece`, the text between two semicolons, as a cookie of one of these names.
 pub(crate) fn reads_as_any(piece: &[u8], reserved: &[&str]) -> bool {
     reserved.iter().any(|name| begins_as(piece, name.as_bytes()) || continues_as(piece, name.as_bytes()))
+}
+
+/// The usual case of an app without cookies of its own: one line, one pair, in our own spelling.
+fn is_one_of_ours_alone(headers: &HeaderMap, reserved: &[&str]) -> bool {
+    let mut lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let ours = |name: &str| line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+    memchr::memchr2(b';', b',', line).is_none() && reserved.iter().any(|name| ours(name))
 }
 
 fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -61,7 +61,7 @@ pub fn error_json(status: StatusCode, error: &ScriptError<'_>) -> Response<Bytes
 }
 
 /// Status, heading, sentence.
-const WORDING: [(u16, &str, &str); 16] = [
+const WORDING: [(u16, &str, &str); 15] = [
     (
         400,
         "This request could not be understood",
@@ -105,7 +105,6 @@ const WORDING: [(u16, &str, &str); 16] = [
         "The app takes too long",
         "The app behind this address did not answer in time. Try again in a moment.",
     ),
-    (500, "This request was refused", "Go back and try again, or begin at the start page."),
 ];
 
 const REFUSED: (&str, &str) =

@@ -32,7 +32,7 @@ impl Gateway {
         &self,
         visitor: &Visitor,
         exchange: &mut Exchange,
-        head: &mut Parts,
+        head: &Parts,
     ) -> Result<CanonicalPath, Reject> {
         if let Some(refusal) = exchange.refusal {
             return Err(Reject::Refused(refusal));
@@ -152,10 +152,9 @@ fn written_authority(head: &Parts) -> Result<&str, Reject> {
     };
     match (head.uri.authority().map(http::uri::Authority::as_str), host) {
         (Some(target), Some(host)) if target.eq_ignore_ascii_case(host) => Ok(host),
-        (Some(_), Some(_)) | (None, None) => Err(Reject::BadHost),
         (Some(target), None) if head.version == Version::HTTP_2 => Ok(target),
-        (Some(_), None) => Err(Reject::BadHost),
         (None, Some(host)) => Ok(host),
+        (Some(_), _) | (None, None) => Err(Reject::BadHost),
     }
 }
 

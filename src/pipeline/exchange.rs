@@ -17,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::crypto;
 use crate::headers::forwarded;
 use crate::headers::harden::Transport;
+use crate::identity::headers::Values;
 use crate::net::Authority;
 use crate::net::ClientAddr;
 use crate::net::Scheme;
@@ -25,6 +26,7 @@ use crate::pipeline::visitor::Arrived;
 use crate::pipeline::visitor::Visitor;
 use crate::route::Site;
 use crate::server::Refusal;
+use crate::session::Presence;
 use crate::session::Session;
 use crate::session::record::ReferenceText;
 use crate::telemetry::audit::Audit;
@@ -83,7 +85,9 @@ pub(crate) struct Exchange {
     pub(crate) transport: Transport,
     pub(crate) arrived: Option<Arc<Arrived>>,
     pub(crate) site: Option<Arc<Site>>,
-    pub(crate) session: Option<Arc<Session>>,
+    pub(crate) presence: Presence,
+    /// What the app is told of the session's user.
+    pub(crate) values: Option<Arc<Values>>,
     pub(crate) reason: Option<&'static str>,
 }
 
@@ -107,7 +111,8 @@ impl Exchange {
             upgrade: headers.contains_key(http::header::UPGRADE),
             arrived: None,
             site: None,
-            session: None,
+            presence: Presence::Anonymous,
+            values: None,
             reason: None,
         }
     }
@@ -115,6 +120,14 @@ impl Exchange {
     /// The authority the browser used. Known once `admit` has let the request in.
     pub(crate) fn authority(&self) -> Option<&Authority> {
         self.arrived.as_ref().map(|arrived| &arrived.authority)
+    }
+
+    /// The session the request belongs to, if it lives.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        match &self.presence {
+            Presence::Active(session) => Some(session),
+            Presence::Anonymous | Presence::Ended(_) => None,
+        }
     }
 
     /// Path and query as they came.
@@ -125,7 +138,7 @@ impl Exchange {
     /// Tells the audit log of `event` in this exchange.
     pub(crate) fn record(&self, audit: &Audit, event: &Event<'_>) {
         let id = self.id.to_string();
-        let reference = self.session.as_ref().map(|session| session.reference());
+        let reference = self.session().map(|session| session.reference());
         let context = Context {
             now: self.now,
             client: Some(self.client),
@@ -133,7 +146,7 @@ impl Exchange {
             method: Some(self.method.as_str()),
             path: Some(self.target()),
             request_id: Some(&id),
-            user: self.session.as_ref().map(|session| session.user().name.as_str()),
+            user: self.session().map(|session| session.user().name.as_str()),
             session: reference.as_ref().map(ReferenceText::as_str),
         };
         audit.record(&context, event);

@@ -156,7 +156,7 @@ impl Drop for Account {
             return;
         }
         let id = exchange.id.to_string();
-        let reference = exchange.session.as_ref().map(|session| session.reference());
+        let reference = exchange.session().map(|session| session.reference());
         self.shared.access_log.record(&AccessLine {
             now: exchange.now,
             client: exchange.client,
@@ -166,7 +166,7 @@ impl Drop for Account {
             status: self.status.as_u16(),
             bytes: self.bytes,
             duration,
-            user: exchange.session.as_ref().map(|session| session.user().name.as_str()),
+            user: exchange.session().map(|session| session.user().name.as_str()),
             session: reference.as_ref().map(ReferenceText::as_str),
             request_id: &id,
             protocol: protocol(exchange.version),

@@ -1,10 +1,13 @@
 //! Passing a permitted request on to its app, and the app's answer back.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
+use http::StatusCode;
 use http::Uri;
 use http::Version;
 use http::header;
@@ -15,7 +18,6 @@ use crate::body::RequestBody;
 use crate::headers::cookies;
 use crate::headers::hop;
 use crate::headers::location;
-use crate::identity::headers::Values;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::gate::Passage;
@@ -24,7 +26,7 @@ use crate::pipeline::reply::Bond;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
 use crate::pipeline::tunnel;
-use crate::pipeline::visitor::Visitor;
+use crate::pipeline::tunnel::Handshake;
 use crate::route::Site;
 use crate::telemetry::audit::Event;
 use crate::upstream::AnswerBody;
@@ -35,7 +37,6 @@ impl Gateway {
     /// The only way to an app. Takes the gate's [`Passage`] by value: without a decision there is none.
     pub(crate) async fn forward(
         &self,
-        visitor: &Visitor,
         exchange: &Exchange,
         site: &Site,
         (mut head, body): (Parts, Incoming),
@@ -43,36 +44,37 @@ impl Gateway {
     ) -> Result<Reply, Reject> {
         let Passage { permit: _permit, protected } = passage;
         let browser_side = tunnel::take_upgrade(&mut head);
-        let websocket = self.rewrite_head(visitor, exchange, site, &mut head)?;
+        let websocket = self.rewrite_head(exchange, site, &mut head)?;
         let client = self.apps.get(site.id).ok_or(Reject::Misdirected)?;
         let body = RequestBody::new(body, site.body_limit);
         set_framing(&mut head, &body);
         let request = Request::from_parts(head, body);
-        let response = if let Some(handshake) = websocket {
-            let answer = client.upgrade(request, exchange.now).await.map_err(Reject::App)?;
-            if let Some(side) = browser_side
-                && answer.status() == http::StatusCode::SWITCHING_PROTOCOLS
-            {
-                return self.tunnel(exchange, site, handshake, side, answer);
+        let response = match websocket {
+            None => client.send(request, exchange.now).await.map_err(Reject::App)?,
+            Some(key) => {
+                let answer = client.upgrade(request, exchange.now).await.map_err(Reject::App)?;
+                let agreed = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+                match browser_side {
+                    Some(browser) if agreed => {
+                        return self.tunnel(exchange, site, Handshake { key, browser }, answer);
+                    }
+                    Some(_) | None => answer,
+                }
             }
-            answer
-        } else {
-            client.send(request, exchange.now).await.map_err(Reject::App)?
         };
         Ok(Reply::app(self.receive(exchange, site, response), protected))
     }
 
     /// What lives as long as this request's session, and no longer.
     pub(crate) fn bond(&self, exchange: &Exchange, site: &Site) -> Option<Bond> {
-        let session = exchange.session.clone()?;
-        Some(Bond::new(session, site.lifetime, self.shared.clock.clone()))
+        let session = exchange.session()?;
+        Some(Bond::new(Arc::clone(session), site.lifetime, self.shared.clock.clone()))
     }
 
     /// The head as the app gets it: nothing forged, nothing of the last hop, our own fields set last. Tells the
     /// WebSocket key if this is a handshake.
     fn rewrite_head(
         &self,
-        visitor: &Visitor,
         exchange: &Exchange,
         site: &Site,
         head: &mut Parts,
@@ -81,10 +83,7 @@ impl Gateway {
         let key = head.headers.get(header::SEC_WEBSOCKET_KEY).cloned();
         let cleaned = hop::clean_request(&mut head.headers, &head.method, head.version);
         cookies::strip(&mut head.headers, &self.shared.reserved_cookies);
-        let values = exchange.session.as_ref().map(|session| {
-            visitor.values(session).unwrap_or_else(|| std::sync::Arc::new(Values::of(session.user())))
-        });
-        if site.identity.stamp(&mut head.headers, values.as_deref()) > 0 {
+        if site.identity.stamp(&mut head.headers, exchange.values.as_deref()) > 0 {
             exchange.record(&self.shared.audit, &Event::IdentityHeaderStripped { name: "identity" });
         }
         head.headers.remove(header::EXPECT);

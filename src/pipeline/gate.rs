@@ -17,6 +17,7 @@ use crate::access::rules::Unauthenticated;
 use crate::access::rules::Visitor;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
+use crate::pipeline::reject::Need;
 use crate::pipeline::reject::Reject;
 use crate::route::Mode;
 use crate::route::ServiceWorkers;
@@ -35,15 +36,14 @@ impl Gateway {
     /// noted.
     pub(crate) fn gate(
         &self,
-        exchange: &mut Exchange,
+        exchange: &Exchange,
         site: &Site,
         path: &CanonicalPath,
         head: &Parts,
-        presence: &Presence,
     ) -> Result<Passage, Reject> {
         let rule = site.rules.find(path, &head.method);
         let protected = !matches!(rule.allow, Allow::Anyone);
-        let refusal = match self.judge(exchange, site, rule, head, presence) {
+        let refusal = match self.judge(exchange, site, rule, head) {
             Ok(permit) => return Ok(Passage { permit, protected }),
             Err(refusal) => refusal,
         };
@@ -56,40 +56,31 @@ impl Gateway {
         }
     }
 
-    fn judge(
-        &self,
-        exchange: &Exchange,
-        site: &Site,
-        rule: &Rule,
-        head: &Parts,
-        presence: &Presence,
-    ) -> Result<Permit, Reject> {
+    fn judge(&self, exchange: &Exchange, site: &Site, rule: &Rule, head: &Parts) -> Result<Permit, Reject> {
         if site.service_workers == ServiceWorkers::Deny && is_service_worker(&head.headers) {
             return Err(Reject::ServiceWorker);
         }
         self.check_origin(exchange, site, head)?;
-        let visitor = match presence {
-            Presence::Active(session) => {
-                Some(Visitor { user: session.user(), authenticated: session.times().began })
-            }
-            Presence::Anonymous | Presence::Ended(_) => None,
-        };
+        let visitor = exchange.session().map(|session| {
+            let authenticated = session.times().began;
+            Visitor { user: session.user(), authenticated }
+        });
         match rules::decide(rule, visitor.as_ref(), exchange.now) {
             Decision::Granted(permit) => Ok(permit),
             Decision::Forbidden => Err(Reject::Forbidden),
-            Decision::NeedsFreshLogin => Err(Reject::NeedsFreshLogin),
+            Decision::NeedsFreshLogin => Err(Reject::NeedsLogin(Need::FreshLogin)),
             Decision::NeedsLogin => {
-                let why = match presence {
-                    Presence::Ended(why) => Some(*why),
+                let why = match exchange.presence {
+                    Presence::Ended(why) => Some(why),
                     Presence::Anonymous | Presence::Active(_) => None,
                 };
                 let lead = rule.unauthenticated == Unauthenticated::Auto;
-                Err(Reject::NeedsLogin { why, lead })
+                Err(Reject::NeedsLogin(Need::Login { why, lead }))
             }
         }
     }
 
-    /// Requests that change something, and WebSockets, must come from the site's own pages (WEB-1, attacks J05).
+    /// Requests that change something, and `WebSocket`s, must come from the site's own pages (WEB-1, attacks J05).
     fn check_origin(&self, exchange: &Exchange, site: &Site, head: &Parts) -> Result<(), Reject> {
         if site.csrf == Csrf::Off || (csrf::is_safe(&head.method) && !is_websocket(head)) {
             return Ok(());

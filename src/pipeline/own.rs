@@ -17,7 +17,6 @@ use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
 use crate::route::Site;
-use crate::session::Presence;
 
 /// The longest form we read.
 const FORM_BYTES: usize = 16 * 1024;
@@ -48,7 +47,6 @@ impl Gateway {
         site: &Site,
         action: Action,
         (head, body): (Parts, Incoming),
-        presence: &Presence,
     ) -> Result<Reply, Reject> {
         if !site.login {
             return Err(Reject::NotFound);
@@ -66,7 +64,7 @@ impl Gateway {
             headers: &head.headers,
             query: head.uri.query(),
             body: &form,
-            presence,
+            presence: &exchange.presence,
             request_id: &id,
             action,
         };

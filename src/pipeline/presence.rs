@@ -6,12 +6,10 @@ use http::HeaderMap;
 
 use crate::headers::cookies;
 use crate::headers::cookies::Found;
-use crate::identity::headers::Values;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::own;
 use crate::pipeline::reject::Reject;
-use crate::pipeline::visitor::Known;
 use crate::pipeline::visitor::Visitor;
 use crate::route::Site;
 use crate::session::Presence;
@@ -20,38 +18,43 @@ use crate::session::token::Token;
 use crate::telemetry::audit::Event;
 
 impl Gateway {
-    /// Who is here. A store that cannot answer is an error, never "nobody".
-    pub(crate) async fn presence(
+    /// Finds out who is here. A store that cannot answer is an error, never "nobody".
+    pub(crate) async fn find_session(
         &self,
         visitor: &Visitor,
         exchange: &mut Exchange,
         site: &Site,
         headers: &HeaderMap,
-    ) -> Result<Presence, Reject> {
+    ) -> Result<(), Reject> {
         let cookie = match cookies::find(headers, self.shared.cookie_name) {
             Found::One(cookie) => cookie,
-            Found::None => return Ok(Presence::Anonymous),
+            Found::None => return Ok(()),
             // Which of two is ours cannot be known: a neighbour may have planted one (RFC 6265bis §8.6).
             Found::Several => {
                 exchange.record(&self.shared.audit, &Event::SessionCookieRejected { reason: "sent twice" });
-                return Ok(Presence::Anonymous);
+                return Ok(());
             }
         };
-        let presence = match visitor.known(cookie) {
+        let known = visitor.known(cookie);
+        exchange.presence = match &known {
             Some(known) => self.check(exchange, site, &known.session).await?,
-            None => self.look_up(visitor, exchange, site, cookie).await?,
+            None => self.look_up(exchange, site, cookie).await?,
         };
-        if let Presence::Ended(why) = &presence {
-            let reason = why.as_str();
-            exchange.record(&self.shared.audit, &Event::SessionUseAfterExpire { reason });
-        }
-        if let Presence::Active(session) = &presence {
-            if !own::is_status(exchange.uri.path()) {
-                session.touch(exchange.now);
+        match &exchange.presence {
+            Presence::Active(session) => {
+                if !own::is_status(exchange.uri.path()) {
+                    session.touch(exchange.now);
+                }
+                let known = known.unwrap_or_else(|| visitor.remember_known(cookie, session));
+                exchange.values = Some(known.values);
             }
-            exchange.session = Some(Arc::clone(session));
+            Presence::Ended(why) => {
+                let reason = why.as_str();
+                exchange.record(&self.shared.audit, &Event::SessionUseAfterExpire { reason });
+            }
+            Presence::Anonymous => {}
         }
-        Ok(presence)
+        Ok(())
     }
 
     /// The session this connection used last: no hash, no look-up, only whether it still lives.
@@ -67,13 +70,7 @@ impl Gateway {
         checked.map_err(Reject::StoreDown)
     }
 
-    async fn look_up(
-        &self,
-        visitor: &Visitor,
-        exchange: &Exchange,
-        site: &Site,
-        cookie: &[u8],
-    ) -> Result<Presence, Reject> {
+    async fn look_up(&self, exchange: &Exchange, site: &Site, cookie: &[u8]) -> Result<Presence, Reject> {
         let Some(token) = Token::parse(cookie) else {
             exchange
                 .record(&self.shared.audit, &Event::SessionCookieRejected { reason: "not of our making" });
@@ -81,11 +78,6 @@ impl Gateway {
         };
         let Some(authority) = exchange.authority() else { return Ok(Presence::Anonymous) };
         let found = self.shared.sessions.find(&token, &authority.host, &site.lifetime, exchange.now).await;
-        let presence = found.map_err(Reject::StoreDown)?;
-        if let Presence::Active(session) = &presence {
-            let values = Arc::new(Values::of(session.user()));
-            visitor.remember_known(cookie, &Known { session: Arc::clone(session), values });
-        }
-        Ok(presence)
+        found.map_err(Reject::StoreDown)
     }
 }

@@ -1,4 +1,4 @@
-//! WebSockets: after both sides have agreed, bytes pass both ways until one side or the session ends.
+//! `WebSocket`s: after both sides have agreed, bytes pass both ways until one side or the session ends.
 
 use aws_lc_rs::digest;
 use data_encoding::BASE64;
@@ -20,6 +20,12 @@ use crate::pipeline::reply::ReplyBody;
 use crate::route::Site;
 use crate::upstream::AnswerBody;
 
+/// What a browser offered: its key, and its side of the connection.
+pub(crate) struct Handshake {
+    pub(crate) key: HeaderValue,
+    pub(crate) browser: OnUpgrade,
+}
+
 /// The browser's side of a connection that may be taken over after the answer.
 pub(crate) fn take_upgrade(head: &mut Parts) -> Option<OnUpgrade> {
     head.extensions.remove::<OnUpgrade>()
@@ -31,10 +37,10 @@ impl Gateway {
         &self,
         exchange: &Exchange,
         site: &Site,
-        key: HeaderValue,
-        browser: OnUpgrade,
+        handshake: Handshake,
         mut answer: Response<AnswerBody>,
     ) -> Result<Reply, Reject> {
+        let Handshake { key, browser } = handshake;
         if !accepts(answer.headers(), &key) {
             return Err(Reject::BadHandshake);
         }

@@ -88,15 +88,11 @@ impl Visitor {
         (**last == *cookie).then(|| known.clone())
     }
 
-    pub(crate) fn remember_known(&self, cookie: &[u8], known: &Known) {
+    pub(crate) fn remember_known(&self, cookie: &[u8], session: &Arc<Session>) -> Known {
+        let values = Arc::new(Values::of(session.user()));
+        let known = Known { session: Arc::clone(session), values };
         self.memo().known = Some((cookie.into(), known.clone()));
-    }
-
-    /// What the app is told of `session`'s user, if it is the remembered one.
-    pub(crate) fn values(&self, session: &Arc<Session>) -> Option<Arc<Values>> {
-        let memo = self.memo();
-        let (_, known) = memo.known.as_ref()?;
-        Arc::ptr_eq(&known.session, session).then(|| Arc::clone(&known.values))
+        known
     }
 
     /// A connection lives on one worker: nobody else wants this lock.

@@ -102,7 +102,7 @@ impl Certificates {
                     events.push(CertificateEvent::Reloaded { file: watched.files.cert.clone() });
                 }
                 Some(Err(error)) => {
-                    events.push(CertificateEvent::ReloadFailed { file: watched.files.cert.clone(), error })
+                    events.push(CertificateEvent::ReloadFailed { file: watched.files.cert.clone(), error });
                 }
             }
         }

@@ -20,6 +20,9 @@ use tokio::time::Instant;
 use crate::body::RequestBody;
 use crate::upstream::socket::Socket;
 
+/// A connection that was in use within this time needs no second look.
+const A_MOMENT: Duration = Duration::from_millis(1);
+
 /// An open connection to one server of the app.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -32,8 +35,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn is_usable(&self) -> bool {
-        self.sender.is_ready() && (self.encrypted || self.socket.is_quiet())
+    /// Whether another request may be sent. A connection that has rested is looked at once more: the runtime learns of
+    /// a close only when it next waits for events, and a moment ago it has.
+    fn is_usable(&self, rested: Duration) -> bool {
+        self.sender.is_ready() && (self.encrypted || rested < A_MOMENT || self.socket.is_quiet())
     }
 }
 
@@ -117,7 +122,8 @@ impl Pool {
     pub(crate) fn take(&self) -> Option<Connection> {
         loop {
             let (connection, since) = self.lock().pop()?;
-            if since.elapsed() < self.keep && connection.is_usable() {
+            let rested = since.elapsed();
+            if rested < self.keep && connection.is_usable(rested) {
                 return Some(connection);
             }
         }

@@ -26,6 +26,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 
 /// The first session, somebody else's: whoever guesses its number reads it.
 const OLDEST: u32 = 1000;
@@ -65,16 +66,17 @@ impl Careless {
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<Infallible> {
         loop {
             let (stream, _) = listener.accept().await?;
-            let app = Arc::clone(&self);
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let app = Arc::clone(&app);
-                    async move { Ok::<_, Infallible>(app.answer(request).await) }
-                });
-                // A demo's client that goes away mid-answer is nobody's concern.
-                drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-            });
+            tokio::spawn(Arc::clone(&self).converse(stream));
         }
+    }
+
+    async fn converse(self: Arc<Self>, stream: TcpStream) {
+        let service = service_fn(move |request| {
+            let app = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(app.answer(request).await) }
+        });
+        // A demo's client that goes away mid-answer is nobody's concern.
+        drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -115,7 +117,11 @@ impl Careless {
 
     async fn keep_note(&self, headers: &HeaderMap, body: Incoming) -> Response<Full<Bytes>> {
         let (id, _) = self.session(headers);
-        let form = Limited::new(body, 4096).collect().await.map(|form| form.to_bytes()).unwrap_or_default();
+        let form = Limited::new(body, 4096)
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
         let note = String::from_utf8_lossy(&form).strip_prefix("note=").unwrap_or("").replace('+', " ");
         let note = percent_encoding::percent_decode_str(&note).decode_utf8_lossy().into_owned();
         self.notes().insert(id, note);

@@ -1,0 +1,129 @@
+// The real gateway in front of an app that keeps count, a chat app, and a site of somebody who means harm.
+
+import { execFileSync } from "node:child_process";
+import { createHash, X509Certificate } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+import { freePort, Program, waitUntil } from "./processes.js";
+
+const root = resolve(import.meta.dirname, "../../..");
+export const binary = resolve(process.env.VESTIBULE_BIN ?? join(root, "target/debug/vestibule"));
+export const output = resolve(process.env.TEST_OUTPUT ?? join(root, "tests/output"));
+
+export const password = "alice walks quietly past nineteen turnips";
+
+/// An app that remembers what it was asked, and answers with a page that says for whom.
+export class Witness {
+  constructor(page) {
+    this.seen = [];
+    this.server = createServer((request, response) => {
+      let body = "";
+      request.on("data", (chunk) => { body += chunk; });
+      request.on("end", () => {
+        this.seen.push({ method: request.method, url: request.url, headers: request.headers, body });
+        response.setHeader("Content-Type", "text/html; charset=utf-8");
+        response.end(page(request));
+      });
+    });
+  }
+
+  async start() {
+    this.port = await freePort();
+    await new Promise((resolve) => this.server.listen(this.port, "127.0.0.1", resolve));
+    return this;
+  }
+
+  posts() {
+    return this.seen.filter((request) => request.method === "POST");
+  }
+
+  stop() {
+    this.server.closeAllConnections();
+    return new Promise((resolve) => this.server.close(resolve));
+  }
+}
+
+function privatePage(request) {
+  const user = request.headers["x-forwarded-user"] ?? "nobody";
+  return `<!doctype html><html lang="en"><head><title>The app</title></head><body><main>
+    <h1 id="secret">for ${user} only</h1><p id="url">${request.url.replace(/[<&]/g, "")}</p>
+    <a id="next" href="/next?page=2">next</a>
+    <form method="post" action="/note"><label>Note <input name="note"></label><button>Send</button></form>
+    </main></body></html>`;
+}
+
+/// `evil` is the page that https://evil.test serves; it may name the app's origin.
+export async function startBench({ session = {}, evil = () => "" } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "vestibule-browser-"));
+  const [port, admin, chatPort, nobody] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+  const app = await new Witness(privatePage).start();
+  const mischief = await new Witness(() => evil(`https://app.test:${port}`)).start();
+  const express = resolve(root, "tests/apps/express");
+  const chat = new Program(process.execPath, ["app.js"], { cwd: express, env: { ...process.env, PORT: String(chatPort) } });
+  await chat.listening(chatPort);
+
+  const users = join(folder, "users.yaml");
+  const addUser = ["users", "add", "alice", "--file", users, "--groups", "staff"];
+  execFileSync(binary, addUser, { input: `${password}\n` });
+
+  const config = {
+    state_dir: join(folder, "state"),
+    listen: { https: `127.0.0.1:${port}`, admin: `127.0.0.1:${admin}` },
+    tls: { certificates: [{ cert: join(folder, "cert.pem"), key: join(folder, "cert.key") }], generate: true },
+    session: { store: "memory", ...session },
+    login: { password: { users }, attempts: { per_account: 50, per_address: "10000/15m" } },
+    sites: [
+      {
+        hosts: ["app.test"],
+        upstream: `http://127.0.0.1:${app.port}`,
+        rules: [{ path: "/admins/*", allow: { groups: ["admins"] } }],
+      },
+      { hosts: ["chat.test"], upstream: `http://127.0.0.1:${chatPort}` },
+      { hosts: ["gone.test"], upstream: `http://127.0.0.1:${nobody}` },
+      {
+        hosts: ["evil.test", "other.app.test"],
+        upstream: `http://127.0.0.1:${mischief.port}`,
+        rules: [{ path: "/*", allow: "anyone" }],
+      },
+    ],
+    log: { format: "json", access: true, audit: "stderr" },
+  };
+  // JSON is YAML.
+  writeFileSync(join(folder, "vestibule.yaml"), JSON.stringify(config, null, 2));
+  const gateway = new Program(binary, ["serve", "--config", join(folder, "vestibule.yaml")], { cwd: folder });
+  await gateway.listening(port);
+  await waitUntil(() => ready(admin), "the gateway is ready");
+
+  return {
+    port,
+    admin,
+    app,
+    chatPort,
+    gateway,
+    certificateHash: spkiHash(join(folder, "cert.pem")),
+    url: (path, host = "app.test") => `https://${host}:${port}${path}`,
+    stop: async () => {
+      await Promise.all([gateway.stop(), chat.stop(), app.stop(), mischief.stop()]);
+      mkdirSync(output, { recursive: true });
+      writeFileSync(join(output, `browser-gateway-${port}.log`), gateway.said);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function ready(admin) {
+  try {
+    return (await fetch(`http://127.0.0.1:${admin}/health/ready`)).ok;
+  } catch {
+    return false;
+  }
+}
+
+/// The hash Chromium wants to trust one certificate: unlike ignoring errors, it makes service workers possible.
+export function spkiHash(file) {
+  const key = new X509Certificate(readFileSync(file)).publicKey;
+  return createHash("sha256").update(key.export({ type: "spki", format: "der" })).digest("base64");
+}

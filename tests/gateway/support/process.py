@@ -1,0 +1,64 @@
+"""One program that runs beside the tests: started with its output in a file, ended by its own process id."""
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+
+class Process:
+    def __init__(self, command, output: Path, **options):
+        self.output = output
+        output.parent.mkdir(parents=True, exist_ok=True)
+        self._stdout = output.open("ab")
+        self._stderr = output.with_suffix(".err").open("ab")
+        self.child = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=self._stdout,
+            stderr=self._stderr,
+            **options,
+        )
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def said(self):
+        """Everything it has written to standard output and standard error."""
+        return self.output.read_text("utf-8", "replace") + self.errors()
+
+    def errors(self):
+        return self.output.with_suffix(".err").read_text("utf-8", "replace")
+
+    def terminate(self):
+        self.child.send_signal(signal.SIGTERM)
+
+    def stop(self, within=15.0):
+        """SIGTERM, then SIGKILL for one that stays; returns the exit status."""
+        if self.alive():
+            self.terminate()
+            try:
+                self.child.wait(within)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+        self._stdout.close()
+        self._stderr.close()
+        return self.child.returncode
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def accepts(port):
+    """Whether somebody listens on the port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

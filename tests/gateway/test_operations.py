@@ -1,0 +1,421 @@
+"""Running it: commands, health, figures, logs, signals, files that change."""
+
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import time
+
+import pytest
+
+from support.certificates import Authority
+from support.gateway import BINARY
+from support.gateway import add_user
+from support.gateway import run
+from support.person import SESSION
+from support.person import Form
+from support.person import Person
+from support.process import Process
+from support.process import accepts
+from support.process import free_port
+from support.waiting import wait_until
+from support.wire import Wire
+from support.wire import head
+
+PASSWORD = "someone walks quietly past nineteen turnips"
+
+
+# --- Commands ------------------------------------------------------------------------------------------------------------
+
+
+def test_help_and_version_answer():
+    assert "serve" in run("--help").stdout
+    assert re.search(r"\d+\.\d+\.\d+", run("--version").stdout)
+    assert run("frobnicate", check=False).returncode == 2
+
+
+def test_check_finds_a_good_file_good(gateway):
+    assert run("check", "--config", gateway.file).returncode == 0
+    shown = run("check", "--config", gateway.file, "--print")
+    assert "rec.test" in shown.stdout
+
+
+def test_check_names_every_problem_with_its_place(work):
+    file = work / "bad.yaml"
+    file.write_text(
+        "lissten:\n  https: '127.0.0.1:1'\n"
+        "session:\n  idle_timeout: 2h\n  absolute_timeout: 1h\n  idle_timeot: 3m\n"
+        "sites:\n  - hosts: [a.test]\n    upstream: ftp://x\n    rules:\n      - { path: nope, allow: everybody }\n"
+    )
+    done = run("check", "--config", file, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2
+    for word in ("lissten", "idle_timeot", "ftp://x", "everybody"):
+        assert word in said, word
+    assert re.search(r"bad\.yaml:1:1", said) and re.search(r"bad\.yaml:6:3", said)
+    assert re.search(r"bad\.yaml:9:", said)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "sites: {", "sites: []\nsites: []", "\tx: 1", "&a [*a]", "x: !!python/object y"])
+def test_a_file_that_is_no_configuration_is_a_problem_not_a_crash(work, text):
+    file = work / "odd.yaml"
+    file.write_text(text)
+    done = run("check", "--config", file, check=False)
+    assert done.returncode == 2 and "panicked" not in done.stderr
+    assert run("serve", "--config", file, check=False).returncode == 2
+
+
+def test_a_missing_file_is_said_to_be_missing(work):
+    done = run("serve", "--config", work / "not-there.yaml", check=False)
+    assert done.returncode == 2 and "not-there.yaml" in done.stderr
+
+
+def test_a_port_in_use_is_an_error_that_names_it(make_gateway, recorder, gateway):
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    other = make_gateway("second", sites, start=False)
+    other.config["listen"]["https"] = f"127.0.0.1:{gateway.port}"
+    done = run("serve", "--config", other.write(), check=False)
+    assert done.returncode != 0 and str(gateway.port) in done.stderr
+
+
+def test_the_schema_is_json_and_knows_the_keys():
+    schema = json.loads(run("schema").stdout)
+    assert {"listen", "tls", "session", "sites", "login"} <= set(schema["properties"])
+
+
+def test_hash_password_prints_an_argon2id_string():
+    hashed = run("hash-password", stdin=PASSWORD + "\n").stdout.strip()
+    assert hashed.startswith("$argon2id$v=19$") and PASSWORD not in hashed
+    assert hashed != run("hash-password", stdin=PASSWORD + "\n").stdout.strip()
+
+
+def test_users_are_added_listed_changed_and_removed(work):
+    users = work / "edited.yaml"
+    add_user(users, "ida", PASSWORD, "a,b")
+    assert oct(users.stat().st_mode)[-3:] == "600"
+    assert PASSWORD not in users.read_text() and "$argon2id$" in users.read_text()
+    assert "ida" in run("users", "list", "--file", users).stdout
+    assert "$argon2id$" not in run("users", "list", "--file", users).stdout
+    again = run("users", "add", "ida", "--file", users, stdin=PASSWORD + "\n", check=False)
+    assert again.returncode != 0, "adding never overwrites"
+    before = users.read_text()
+    run("users", "passwd", "ida", "--file", users, stdin="another one walks past twelve beetroots\n")
+    assert users.read_text() != before
+    run("users", "remove", "ida", "--file", users)
+    assert "ida" not in run("users", "list", "--file", users).stdout
+    assert run("users", "remove", "ida", "--file", users, check=False).returncode != 0
+
+
+@pytest.mark.parametrize("name", ["", " x", "a\nb", "x" * 200])
+def test_names_that_are_none_are_refused(work, name):
+    done = run("users", "add", name, "--file", work / "none.yaml", stdin=PASSWORD + "\n", check=False)
+    assert done.returncode in (1, 2) and "panicked" not in done.stderr
+
+
+def test_a_short_password_is_refused(work):
+    users = work / "short.yaml"
+    done = run("users", "add", "ida", "--file", users, stdin="short\n", check=False)
+    assert done.returncode != 0
+    assert not users.exists() or "ida" not in users.read_text()
+
+
+# --- Quickstart and demo ---------------------------------------------------------------------------------------------------
+
+
+def start_listening(name, *arguments, folder, logs):
+    folder.mkdir(exist_ok=True)
+    port = free_port()
+    process = Process([BINARY, *arguments, "--listen", f"127.0.0.1:{port}"], logs / f"{name}.log", cwd=folder)
+    wait_until(lambda: accepts(port) or not process.alive(), f"{name} listens", within=20)
+    assert process.alive(), process.said()
+    return process, port
+
+
+class Started:
+    """A gateway that some command started: enough of one for a Person."""
+
+    def __init__(self, port):
+        self.port = port
+        self.passwords = {}
+
+
+def test_quickstart_makes_everything_and_its_password_must_be_changed(work, recorder):
+    folder = work / "quick"
+    process, port = start_listening(
+        "quickstart", "quickstart", "--upstream", recorder.upstream, "--dir", folder, folder=folder, logs=work / "logs"
+    )
+    try:
+        said = wait_until(lambda: re.search(r"(?i)password\W+(\S+)", process.said()) and process.said(), "a password")
+        password = re.search(r"(?im)password[^\S\n]*[:=]?[^\S\n]*(\S+)\s*$", said).group(1)
+        for made in ("vestibule.yaml", "users.yaml"):
+            assert (folder / made).exists(), os.listdir(folder)
+        assert password not in (folder / "users.yaml").read_text() + (folder / "vestibule.yaml").read_text()
+        assert run("check", "--config", folder / "vestibule.yaml").returncode == 0
+        started = Started(port)
+        started.passwords["admin"] = password
+        person = Person(started, "localhost")
+        answer = person.try_login("admin", password, "/deep")
+        assert answer.status == 200 and person.cookie is None, "no session before the one-time password is changed"
+        form = Form(answer.text)
+        new = "seven lanterns drift across eleven beetroots"
+        done = person.submit(form.action, {**form.hidden(), "new": new})
+        assert done.status == 303 and person.location(done) == "/deep", done.text[:800]
+        assert person.visit("/deep").status == 200
+    finally:
+        assert process.stop() == 0
+
+
+def test_quickstart_writes_over_nothing(work, recorder):
+    folder = work / "quick-again"
+    arguments = ("quickstart", "--upstream", recorder.upstream, "--dir", folder)
+    first, _ = start_listening("quickstart-1", *arguments, folder=folder, logs=work / "logs")
+    first.stop()
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    assert run(*arguments, check=False).returncode == 2
+    assert before == {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def test_the_demo_runs_without_anything(work):
+    process, port = start_listening("demo", "demo", folder=work / "demo", logs=work / "logs")
+    try:
+        person = Person(Started(port), "localhost")
+        assert person.visit("/").status in (200, 303)
+    finally:
+        assert process.stop() == 0
+
+
+# --- Health and figures ------------------------------------------------------------------------------------------------------
+
+
+def test_health_and_figures_are_on_their_own_listener_only(gateway, alice, recorder):
+    assert gateway.ask_admin("/health/live").status == 200
+    assert gateway.ask_admin("/health/ready").status == 200
+    assert gateway.ask_admin("/nothing").status == 404
+    mark = recorder.mark()
+    assert alice.visit("/metrics").json()["target"] == "/metrics", "on a site it is the app's own path"
+    assert len(recorder.since(mark)) == 1
+
+
+def test_figures_can_be_scraped_and_move(gateway, alice):
+    def total():
+        text = gateway.ask_admin("/metrics").text
+        lines = [line for line in text.splitlines() if "request" in line and not line.startswith("#")]
+        assert lines, text[:2000]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if "_total" in line)
+
+    before = total()
+    for _ in range(10):
+        alice.visit("/x")
+    assert total() >= before + 10
+    text = gateway.ask_admin("/metrics").text
+    for line in text.splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[a-zA-Z_:][\w:]*(\{.*\})? [-+.eE\d]+(NaN|Inf)?( \d+)?", line), line
+    for name in ("alice", "bob", "/private", SESSION):
+        assert name not in text
+
+
+def test_the_admin_listener_refuses_foreign_names_and_methods(gateway):
+    with Wire(gateway.admin_port, tls=False) as wire:
+        wire.send(head("GET", "/metrics", "evil.test", "Connection: close"))
+        assert wire.response().status in (200, 400, 403, 421)
+    assert gateway.ask_admin("/metrics", "POST", "Content-Length: 0").status in (403, 404, 405)
+
+
+# --- Logs --------------------------------------------------------------------------------------------------------------------
+
+
+def test_one_action_is_one_event_with_who_where_and_what(gateway):
+    person = Person(gateway)
+    person.try_login("frank", "certainly not this one")
+    failed = json.loads(gateway.wait_event("authn_login_fail"))
+    assert "127.0.0.1" in str(failed)
+    person.login("frank")
+    created = gateway.wait_event("session_created")
+    assert "frank" in gateway.wait_event("authn_login_success") and "frank" in created
+    person.logout()
+    gateway.wait_event("session_logout")
+    for line in gateway.audit_text().splitlines():
+        json.loads(line)
+        assert re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,}Z", line), line
+
+
+def test_denials_and_forgeries_are_told(gateway, alice):
+    alice.visit("/never/x")
+    gateway.wait_event("authz_fail")
+    alice.submit("/form", {}, {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"})
+    gateway.wait_event("malicious_csrf")
+    dead = Person(gateway)
+    dead.login("erin")
+    kept = dict(dead.jar)
+    dead.logout()
+    dead.jar = kept
+    dead.visit("/x")
+    gateway.wait_event("session_use_after_expire")
+
+
+def test_every_access_is_a_line_that_can_be_read_by_a_machine(gateway, alice):
+    alice.visit("/logged?mark=access-line-1&token=secret-in-query")
+    wait_until(lambda: "access-line-1" in gateway.process.said(), "the access line")
+    line = [line for line in gateway.process.said().splitlines() if "access-line-1" in line][-1]
+    entry = json.loads(line)
+    assert "alice" in str(entry) and "200" in str(entry) and "GET" in str(entry)
+    assert "secret-in-query" not in line
+
+
+# Bidirectional override, quotes, back slashes, and bytes that are no UTF-8.
+NASTY = 'a\u202eb"\\'.encode().decode("latin-1") + "\xff\xa0"
+
+
+def test_nothing_a_client_says_breaks_a_log_line(gateway, person):
+    person.visit("/log%0aforged?x=%1b[31m%22", **{"User-Agent": NASTY, "Referer": NASTY, "X-Request-Id": NASTY})
+    person.try_login('eve"\\ {"event":"forged"}', "certainly not this one")
+    with gateway.wire() as wire:
+        wire.send(b"GET /\xff\xfe HTTP/1.1\r\nHost: x\x1b[31m\r\n\r\n")
+        wire.closed()
+    lines = gateway.process.output.read_text("utf-8").splitlines() + gateway.audit_text().splitlines()
+    for line in lines:
+        json.loads(line)
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u0085\u202e]", line), repr(line)
+
+
+def test_no_secret_is_in_any_log(gateway):
+    secrets = {
+        "password": gateway.passwords["grace"],
+        "wrong password": "canary-wrong-password-4711",
+        "bearer": "canary-bearer-4712",
+        "app cookie": "canary-app-cookie-4713",
+        "query token": "canary-query-token-4714",
+        "body": "canary-form-body-4715",
+        "code": "canary-code-4716",
+    }
+    person = Person(gateway)
+    person.try_login("grace", secrets["wrong password"])
+    person.login("grace")
+    person.jar["app"] = secrets["app cookie"]
+    person.visit(f"/x?token={secrets['query token']}&code={secrets['code']}", Authorization=f"Bearer {secrets['bearer']}")
+    person.submit("/form", {"password": secrets["body"]})
+    secrets["session"] = person.cookie
+    for name, value in person.jar.items():
+        if name.startswith("__Host-"):
+            secrets[name] = value
+    person.visit("/last-of-the-canaries")
+    wait_until(lambda: "last-of-the-canaries" in gateway.logged(), "the log is written")
+    said = gateway.logged() + gateway.ask_admin("/metrics").text
+    assert [name for name, value in secrets.items() if value in said] == []
+
+
+# --- Signals and files that change ---------------------------------------------------------------------------------------------
+
+
+def test_a_request_under_way_is_finished_before_it_stops(make_gateway, gunicorn):
+    gateway = make_gateway("draining", [{"hosts": ["gunicorn.test"], "upstream": gunicorn.upstream}])
+    person = Person(gateway, "gunicorn.test")
+    person.login("bob")
+    with gateway.wire("gunicorn.test") as wire:
+        wire.send(head("GET", "/slow?seconds=2", person.authority, f"Cookie: {person.cookies()}"))
+        time.sleep(0.3)  # the request must be at the app before the signal
+        gateway.signal(signal.SIGTERM)
+        wait_until(lambda: not accepts(gateway.port), "no new connection is accepted", within=2)
+        answer = wire.response()
+        assert answer.status == 200 and "At last." in answer.text
+    assert gateway.process.child.wait(10) == 0
+    assert "sys_shutdown" in gateway.logged()
+
+
+def test_idle_connections_do_not_hold_it_up(make_gateway, recorder):
+    gateway = make_gateway("idle-drain", [{"hosts": ["rec.test"], "upstream": recorder.upstream}])
+    idle = [gateway.wire() for _ in range(5)]
+    began = time.monotonic()
+    gateway.signal(signal.SIGINT)
+    assert gateway.process.child.wait(10) == 0
+    assert time.monotonic() - began < 5
+    for wire in idle:
+        wire.close()
+
+
+@pytest.mark.parametrize("change", ["removed", "password"])
+def test_a_change_in_the_users_file_ends_the_sessions_it_concerns(make_gateway, recorder, work, change):
+    users = work / f"changing-{change}.yaml"
+    for name in ("ida", "jon"):
+        add_user(users, name, PASSWORD)
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    gateway = make_gateway(f"users-{change}", sites, login={"password": {"users": str(users)}})
+    gateway.passwords.update(ida=PASSWORD, jon=PASSWORD)
+    ida, jon = Person(gateway), Person(gateway)
+    ida.login("ida")
+    jon.login("jon")
+    if change == "removed":
+        run("users", "remove", "ida", "--file", users)
+    else:
+        run("users", "passwd", "ida", "--file", users, stdin="ida now runs across eleven beetroots\n")
+    wait_until(lambda: ida.visit("/").status == 303, "the session of the changed user ends", within=8)
+    assert jon.is_in()
+    assert Person(gateway).try_login("ida", PASSWORD).status != 303
+
+
+def test_a_broken_users_file_changes_nothing(make_gateway, recorder, work):
+    users = work / "breaking.yaml"
+    add_user(users, "ida", PASSWORD)
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    gateway = make_gateway("users-broken", sites, login={"password": {"users": str(users)}})
+    gateway.passwords["ida"] = PASSWORD
+    ida = Person(gateway)
+    ida.login("ida")
+    users.write_text("users: {{{ not yaml")
+    wait_until(lambda: "users" in gateway.process.errors() or "users" in gateway.audit_text()[-2000:], "it is said")
+    assert ida.is_in()
+    Person(gateway).login("ida")
+
+
+def test_a_new_certificate_is_taken_up_without_losing_a_connection(make_gateway, recorder, work):
+    folder = work / "reload"
+    folder.mkdir()
+    authority = Authority(folder)
+    authority.issue("rec.test", "served")
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    tls = {"certificates": [{"cert": str(folder / "served.pem"), "key": str(folder / "served.key")}], "generate": False}
+    gateway = make_gateway("reloading", sites, tls=tls)
+    context = ssl.create_default_context(cafile=authority.file)
+
+    def serial():
+        with socket.create_connection(("127.0.0.1", gateway.port)) as plain:
+            with context.wrap_socket(plain, server_hostname="rec.test") as secure:
+                return secure.getpeercert()["serialNumber"]
+
+    before = serial()
+    with gateway.wire() as kept:
+        kept.send(head("GET", "/x", gateway.authority()))
+        assert kept.response().status == 401
+        authority.issue("rec.test", "served")
+        wait_until(lambda: serial() != before, "the new certificate is served", within=15, every=0.3)
+        kept.send(head("GET", "/x", gateway.authority()))
+        assert kept.response().status == 401
+    (folder / "served.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    wait_until(lambda: "served.pem" in gateway.process.errors() + gateway.audit_text(), "the failure is said", within=15)
+    assert serial() != before
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_1_2_and_1_3_are_spoken(gateway, version):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    with socket.create_connection(("127.0.0.1", gateway.port)) as plain:
+        with context.wrap_socket(plain, server_hostname="rec.test") as secure:
+            assert secure.version() in ("TLSv1.2", "TLSv1.3")
+
+
+def test_silent_and_slow_connections_are_closed(make_gateway, recorder):
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    gateway = make_gateway("strict", sites, limits={"header_timeout": "1s", "idle_timeout": "2s"})
+    with Wire(gateway.port, tls=False) as silent:
+        assert silent.closed(within=4), "a handshake that never comes"
+    with gateway.wire() as slow:
+        slow.send(b"GET / HTTP/1.1\r\nHost:")
+        assert slow.closed(within=4), "a head that never ends"
+    with gateway.wire() as idle:
+        idle.send(head("GET", "/x", gateway.authority()))
+        assert idle.response().status == 401
+        assert idle.closed(within=6), "a connection that is not used again"
