@@ -122,7 +122,7 @@ impl Gateway {
         let path = self.admit(visitor, exchange, &head)?;
         let site = self.route(exchange, &path)?;
         self.find_session(visitor, exchange, &site, &head.headers).await?;
-        if let Some(page) = own::page(&path)? {
+        if let Some(page) = own::page(&path, exchange.uri.path())? {
             return self.own_page(exchange, &site, page, (head, body)).await;
         }
         let passage = self.gate(exchange, &site, &path, &head)?;

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use unicode_normalization::UnicodeNormalization;
+
 /// Why a path has no single reading. The answer is 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.reason())]
@@ -27,6 +29,8 @@ pub enum AmbiguousPath {
     EmptySegment,
     /// One of its segments is `.` or `..`, encoded or not.
     DotSegment,
+    /// Folding its full-width and other compatibility characters would give it another structure.
+    Lookalike,
 }
 
 impl AmbiguousPath {
@@ -41,9 +45,13 @@ impl AmbiguousPath {
             Self::NotUtf8 => "the path is not UTF-8",
             Self::EmptySegment => "the path contains an empty segment",
             Self::DotSegment => "the path contains a dot segment",
+            Self::Lookalike => "the path contains look-alikes of dots or delimiters",
         }
     }
 }
+
+/// What gives a path its structure.
+const DELIMITERS: [char; 6] = ['/', '\\', ';', '?', '#', '%'];
 
 /// A path that gateway and app cannot read differently, percent-decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,12 +71,13 @@ impl CanonicalPath {
             }
         }
         let decoded = decode(raw)?;
-        let mut segments = decoded.split('/').skip(1).peekable();
-        while let Some(segment) = segments.next() {
-            match segment {
-                "." | ".." => return Err(AmbiguousPath::DotSegment),
-                "" if segments.peek().is_some() => return Err(AmbiguousPath::EmptySegment),
-                _ => {}
+        check_segments(&decoded)?;
+        if !decoded.is_ascii() {
+            // Some file systems and frameworks fold such characters before they look at the structure.
+            let folded: String = decoded.nfkc().collect();
+            let shifted = folded.matches(DELIMITERS).count() != decoded.matches(DELIMITERS).count();
+            if shifted || check_segments(&folded).is_err() {
+                return Err(AmbiguousPath::Lookalike);
             }
         }
         Ok(Self(decoded.into()))
@@ -100,6 +109,18 @@ impl fmt::Display for CanonicalPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
+}
+
+fn check_segments(path: &str) -> Result<(), AmbiguousPath> {
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "." | ".." => return Err(AmbiguousPath::DotSegment),
+            "" if segments.peek().is_some() => return Err(AmbiguousPath::EmptySegment),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Percent-decodes once, refusing what would act as a delimiter if somebody decoded again or decoded earlier.

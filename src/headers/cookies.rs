@@ -85,6 +85,29 @@ pub(crate) fn reads_as_any(piece: &[u8], reserved: &[&str]) -> bool {
     reserved.iter().any(|name| begins_as(piece, name.as_bytes()) || continues_as(piece, name.as_bytes()))
 }
 
+/// `Set-Cookie` lines that expire every cookie of the request but those named in `reserved`: what an app left in the
+/// browser must not greet the next person. Cookies of other paths are not seen here, and stay.
+pub fn expire_others(headers: &HeaderMap, reserved: &[&str]) -> Vec<HeaderValue> {
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let others = lines.flat_map(pieces).filter(|piece| !reads_as_any(piece, reserved));
+    let names = others.filter_map(|piece| piece.split(|byte| *byte == b'=').next()).map(<[u8]>::trim_ascii);
+    names.filter(|name| is_token(name)).take(MOST_EXPIRED).filter_map(expired).collect()
+}
+
+/// More cookies than browsers keep for a host are an attack, not an app's (RFC 6265bis §6.1).
+const MOST_EXPIRED: usize = 180;
+
+fn expired(name: &[u8]) -> Option<HeaderValue> {
+    const END: &[u8] = b"=; Path=/; Secure; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+    HeaderValue::from_bytes(&[name, END].concat()).ok()
+}
+
+/// Whether `name` is a cookie's name by the strict grammar (RFC 6265bis §4.1.1: an HTTP token).
+fn is_token(name: &[u8]) -> bool {
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !name.is_empty() && name.iter().all(legal)
+}
+
 /// The usual case of an app without cookies of its own: one line, one pair, in our own spelling.
 fn is_one_of_ours_alone(headers: &HeaderMap, reserved: &[&str]) -> bool {
     let mut lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);

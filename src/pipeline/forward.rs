@@ -16,8 +16,12 @@ use hyper::body::Incoming;
 
 use crate::body::RequestBody;
 use crate::headers::cookies;
+use crate::headers::forwarded::Arrival;
+use crate::headers::forwarded::ForwardedFields;
 use crate::headers::hop;
 use crate::headers::location;
+use crate::net::Authority;
+use crate::net::Scheme;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::gate::Passage;
@@ -87,10 +91,10 @@ impl Gateway {
             exchange.record(&self.shared.audit, &Event::IdentityHeaderStripped { name: "identity" });
         }
         head.headers.remove(header::EXPECT);
-        if site.upstream.present_scheme == PresentScheme::Http {
-            location::inward(&mut head.headers, &arrived.authority);
+        match site.upstream.present_scheme {
+            PresentScheme::Https => arrived.fields.apply(&mut head.headers),
+            PresentScheme::Http => present_as_plain(exchange, &arrived.authority, &mut head.headers),
         }
-        arrived.fields.apply(&mut head.headers);
         head.headers.insert(header::HOST, arrived.host.clone());
         head.uri = origin_form(&head.uri)?;
         head.version = Version::HTTP_11;
@@ -116,6 +120,14 @@ impl Gateway {
         }
         response
     }
+}
+
+/// For an app that takes itself to be on plain http: it is told so, and `Origin` and `Referer` agree with it.
+fn present_as_plain(exchange: &Exchange, authority: &Authority, headers: &mut HeaderMap) {
+    let (client, version) = (exchange.client, exchange.version);
+    let arrival = Arrival { client, scheme: Scheme::Http, authority: authority.clone(), version };
+    ForwardedFields::new(&arrival).apply(headers);
+    location::inward(headers, authority);
 }
 
 /// Where a redirect should lead instead, if it would lead out of the gateway by mistake because the app believes

@@ -1,5 +1,7 @@
 //! The gateway's own pages, below `/.vestibule/` on every site with a login. Nothing below it ever reaches an app.
 
+use std::sync::Arc;
+
 use http::Method;
 use http::request::Parts;
 use http_body_util::BodyExt;
@@ -8,8 +10,12 @@ use http_body_util::Limited;
 use hyper::body::Incoming;
 
 use crate::access::path::CanonicalPath;
+use crate::headers::cookies;
+use crate::headers::harden::AppCookies;
 use crate::login;
 use crate::login::Action;
+use crate::login::Answer;
+use crate::login::SessionCookie;
 use crate::login::Visit;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
@@ -17,12 +23,14 @@ use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
 use crate::route::Site;
+use crate::session::Session;
 
 /// The longest form we read.
 const FORM_BYTES: usize = 16 * 1024;
 
-/// Our page at `path`, nothing if the path is an app's; an error if it is ours and there is no such page.
-pub(crate) fn page(path: &CanonicalPath) -> Result<Option<Action>, Reject> {
+/// Our page at `path`, nothing if the path is an app's; an error if it is ours and there is no such page. `raw` is the
+/// same path as it was written: ours have one spelling.
+pub(crate) fn page(path: &CanonicalPath, raw: &str) -> Result<Option<Action>, Reject> {
     let path = path.as_str();
     let prefix = login::PREFIX.trim_end_matches('/');
     let Some((first, rest)) = path.split_at_checked(prefix.len()) else { return Ok(None) };
@@ -30,7 +38,8 @@ pub(crate) fn page(path: &CanonicalPath) -> Result<Option<Action>, Reject> {
     if !first.eq_ignore_ascii_case(prefix) || !(rest.is_empty() || rest.starts_with('/')) {
         return Ok(None);
     }
-    let action = (first == prefix).then_some(()).and_then(|()| Action::of(rest.strip_prefix('/')?));
+    let action =
+        (first == prefix && path == raw).then_some(()).and_then(|()| Action::of(rest.strip_prefix('/')?));
     action.map(Some).ok_or(Reject::NotFound)
 }
 
@@ -72,12 +81,28 @@ impl Gateway {
         if let Some(outcome) = answer.outcome {
             self.shared.metrics.login(outcome.as_str());
         }
+        let parted = parts_with_user(exchange, &answer);
+        let mut cookies = answer.cookies;
+        if site.responses.cookies == AppCookies::Harden && parted {
+            cookies.extend(cookies::expire_others(&head.headers, &self.shared.reserved_cookies));
+        }
         Ok(Reply {
             response: answer.response.map(ReplyBody::full),
             session: answer.session,
-            cookies: answer.cookies,
+            cookies,
             ..Reply::own(http::Response::default())
         })
+    }
+}
+
+/// Whether after this answer the browser is nobody's, or somebody else's.
+fn parts_with_user(exchange: &Exchange, answer: &Answer) -> bool {
+    let other =
+        |session: &Arc<Session>| answer.user.as_ref().is_some_and(|user| *user != session.user().name);
+    match &answer.session {
+        SessionCookie::Keep => false,
+        SessionCookie::Clear => true,
+        SessionCookie::Set(_) => exchange.session().is_some_and(other),
     }
 }
 

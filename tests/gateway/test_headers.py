@@ -1,5 +1,7 @@
 """Headers on every answer, ours and the app's: what browsers and caches are told."""
 
+import re
+
 import pytest
 
 from support.person import LOGIN
@@ -48,7 +50,8 @@ def test_every_answer_carries_the_protecting_headers_once(answers):
 def test_nothing_tells_what_software_runs_here(answers):
     for name, response in answers:
         assert response.get("X-Powered-By") is None, name
-        assert "vestibule/" not in str(response.headers).lower(), name
+        # The pages' own prefix is /.vestibule/: a version would stand behind the name.
+        assert not re.search(r"vestibule/\d", str(response.headers).lower()), name
 
 
 def test_real_apps_do_not_tell_either(gateway):

@@ -8,18 +8,18 @@ from support.wire import head
 pytestmark = pytest.mark.usefixtures("canary")
 
 
-def ask(gateway, data, host="rec.test"):
+def ask(gateway, data, host="rec.test", method="GET"):
     with gateway.wire(host) as wire:
         wire.send(data)
         try:
-            return wire.response()
+            return wire.response(method)
         except Closed:
             return None
 
 
 def raw_request(gateway, target, *lines, who=None, method="GET"):
     cookie = [f"Cookie: {who.cookies()}"] if who else []
-    return ask(gateway, head(method, target, gateway.authority(), *cookie, *lines))
+    return ask(gateway, head(method, target, gateway.authority(), *cookie, *lines), method=method)
 
 
 # --- Hosts -----------------------------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ def test_the_gateways_cookies_never_reach_the_app(gateway, alice, recorder):
         ask(gateway, None, *lines)
         seen = recorder.last()
         assert alice.cookie.encode() not in seen.raw and SESSION.encode() not in seen.raw
-        assert "; ".join(seen.all("Cookie")) == "a=1; b=2"
+        assert "; ".join(seen.all("Cookie")).replace("; ", ";") == "a=1;b=2"
 
 
 @pytest.mark.parametrize("host", ["flask.test", "gunicorn.test", "express.test"])
