@@ -1,7 +1,9 @@
 //! The gateway's own pages, below `/.vestibule/` on every site with a login. Nothing below it ever reaches an app.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
 use http_body_util::BodyExt;
@@ -27,6 +29,9 @@ use crate::session::Session;
 
 /// The longest form we read.
 const FORM_BYTES: usize = 16 * 1024;
+
+/// How long a form may take to arrive.
+const FORM_TIME: Duration = Duration::from_secs(10);
 
 /// Our page at `path`, nothing if the path is an app's; an error if it is ours and there is no such page. `raw` is the
 /// same path as it was written: ours have one spelling.
@@ -61,7 +66,7 @@ impl Gateway {
             return Err(Reject::NotFound);
         }
         let authority = exchange.authority().ok_or(Reject::BadHost)?;
-        let form = if head.method == Method::POST { read(body).await? } else { bytes::Bytes::new() };
+        let form = if head.method == Method::POST { read(body).await? } else { Bytes::new() };
         let id = exchange.id.to_string();
         let visit = Visit {
             now: exchange.now,
@@ -106,10 +111,10 @@ fn parts_with_user(exchange: &Exchange, answer: &Answer) -> bool {
     }
 }
 
-async fn read(body: Incoming) -> Result<bytes::Bytes, Reject> {
-    match Limited::new(body, FORM_BYTES).collect().await {
-        Ok(form) => Ok(form.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Reject::FormTooLarge),
-        Err(_broken) => Err(Reject::FormBroken),
+async fn read(body: Incoming) -> Result<Bytes, Reject> {
+    match tokio::time::timeout(FORM_TIME, Limited::new(body, FORM_BYTES).collect()).await {
+        Ok(Ok(form)) => Ok(form.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reject::FormTooLarge),
+        Ok(Err(_)) | Err(_) => Err(Reject::FormBroken),
     }
 }

@@ -126,10 +126,8 @@ async fn a_panic_ends_one_connection_only() {
 #[tokio::test]
 async fn a_long_head_in_many_pieces_passes_whole() {
     let gateway = gateway();
-    let head = format!(
-        "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nPad: {}\r\n\r\n",
-        "p".repeat(30_000)
-    );
+    let head =
+        format!("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nPad: {}\r\n\r\n", "p".repeat(30_000));
     let mut stream = connect(gateway.http).await;
     stream.set_nodelay(true).unwrap();
     for piece in head.as_bytes().chunks(1_000) {
