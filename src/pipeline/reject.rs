@@ -119,7 +119,10 @@ impl Reject {
 fn app_status(error: &SendError) -> StatusCode {
     match error {
         SendError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        SendError::Connect(_) | SendError::NoAnswer(_) | SendError::UnaskedUpgrade => StatusCode::BAD_GATEWAY,
+        SendError::BadFraming
+        | SendError::Connect(_)
+        | SendError::NoAnswer(_)
+        | SendError::UnaskedUpgrade => StatusCode::BAD_GATEWAY,
         SendError::RequestBody(RequestBodyError::Broken) => StatusCode::BAD_REQUEST,
         SendError::RequestBody(RequestBodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
         SendError::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -129,6 +132,7 @@ fn app_status(error: &SendError) -> StatusCode {
 /// One word for what went wrong with the app.
 pub(crate) fn app_reason(error: &SendError) -> &'static str {
     match error {
+        SendError::BadFraming => "app_bad_framing",
         SendError::Busy => "app_busy",
         SendError::Connect(_) => "app_unreachable",
         SendError::NoAnswer(_) => "app_no_answer",

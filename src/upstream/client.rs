@@ -9,6 +9,9 @@ use http::Method;
 use http::Request;
 use http::Response;
 use http::StatusCode;
+use http::Version;
+use http::header::CONTENT_LENGTH;
+use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -47,6 +50,9 @@ pub enum SendError {
     /// The connection broke before an answer came, or what came is no HTTP answer.
     #[error("no usable answer: {0}")]
     NoAnswer(#[source] hyper::Error),
+    /// Its answer can be taken to end at more than one place.
+    #[error("the answer is framed in two ways or in one nobody knows")]
+    BadFraming,
     /// It switched protocols without being asked to.
     #[error("it switched protocols unasked")]
     UnaskedUpgrade,
@@ -124,6 +130,9 @@ impl Client {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(SendError::UnaskedUpgrade);
         }
+        if !is_framed_once(&response) {
+            return Err(SendError::BadFraming);
+        }
         Ok((response, connection))
     }
 
@@ -191,6 +200,15 @@ fn with_lease(response: Response<Incoming>, lease: Lease) -> Response<AnswerBody
 
 fn is_repeatable(request: &Request<RequestBody>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && request.body().is_empty()
+}
+
+/// hyper reads an answer with a length and a coding by its coding, and one with a coding it does not know to the
+/// connection's end. Whoever sends such an answer, or is made to, is not to be trusted with the next (RFC 9112 §6.3).
+fn is_framed_once(response: &Response<Incoming>) -> bool {
+    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return true };
+    let chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    chunked && response.version() == Version::HTTP_11 && !response.headers().contains_key(CONTENT_LENGTH)
 }
 
 fn copy(head: &Parts) -> Request<RequestBody> {
