@@ -68,6 +68,9 @@ pub(crate) fn add_admin(users: &Path, password: &Secret<String>, kind: FirstPass
 
 fn greet(app: &App, written: &Written) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
+    if written.kept {
+        writeln!(out, "\n  {} was there already and is used as it is.", written.config.display())?;
+    }
     writeln!(out, "\n  Your app, behind Vestibule:  {}", serve::browser_url(app))?;
     match &written.password {
         Some(password) => {
@@ -93,6 +96,8 @@ fn greet(app: &App, written: &Written) -> anyhow::Result<()> {
 pub struct Written {
     /// The configuration.
     pub config: PathBuf,
+    /// Whether it was there already, and was left as it is.
+    pub kept: bool,
     /// The first user's password, to be shown once; nothing if there was a users file already.
     pub password: Option<Secret<String>>,
 }
@@ -101,17 +106,14 @@ pub struct Written {
 /// with [`ADMIN`] and the one-time password. The development certificate is made when the gateway starts.
 ///
 /// # Errors
-/// If there is a configuration already, if the arguments make none that can be used, or if a file cannot be written.
+/// If the arguments make no configuration that can be used, or if a file cannot be written.
 pub fn write(
     args: &QuickstartArgs,
     add_admin: impl FnOnce(&Path, &Secret<String>) -> anyhow::Result<()>,
 ) -> Result<Written, Failure> {
     let path = args.dir.join("vestibule.yaml");
     if path.exists() {
-        return Err(Failure::Usage(format!(
-            "there is a configuration already: start it with `vestibule serve --config {}`, or choose another folder with `--dir`",
-            path.display()
-        )));
+        return Ok(Written { config: path, password: None, kept: true });
     }
     let text = configuration(args);
     // Proven before anything is written; the users file is about to be made.
@@ -128,7 +130,7 @@ pub fn write(
         Some(password)
     };
     create(&path, &text).with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(Written { config: path, password })
+    Ok(Written { config: path, password, kept: false })
 }
 
 /// 80 random bits in letters that cannot be mistaken for each other, in groups a person can copy.
@@ -189,8 +191,9 @@ mod tests {
         fs::write(args.dir.join("users.yaml"), "# mine\n").unwrap();
         assert!(write(&args, make).unwrap().password.is_none());
         assert_eq!(fs::read_to_string(args.dir.join("users.yaml")).unwrap(), "# mine\n");
-        let again = write(&args, make).unwrap_err();
-        assert!(again.to_string().contains("vestibule serve"), "{again}");
+        fs::write(args.dir.join("vestibule.yaml"), "# mine too\n").unwrap();
+        assert!(write(&args, make).unwrap().kept);
+        assert_eq!(fs::read_to_string(args.dir.join("vestibule.yaml")).unwrap(), "# mine too\n");
     }
 
     #[test]
