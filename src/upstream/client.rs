@@ -29,6 +29,10 @@ use crate::upstream::connect::ConnectError;
 use crate::upstream::pool::Connection;
 use crate::upstream::pool::Pool;
 
+/// What a connection to an app may hold of an answer at once, its head included. hyper's own limit is six times as much,
+/// and a connection keeps what it has grown to.
+const BUFFER: usize = 64 * 1024;
+
 /// Why an app gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -176,6 +180,7 @@ impl Client {
             match upstream.connector.connect(endpoint).await {
                 Ok((stream, socket)) => {
                     let (sender, driver) = http1::Builder::new()
+                        .max_buf_size(BUFFER)
                         .handshake(TokioIo::new(stream))
                         .await
                         .map_err(SendError::NoAnswer)?;
