@@ -119,7 +119,12 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Result<Reply, Reject> {
         let (head, body) = request.into_parts();
-        let path = self.admit(visitor, exchange, &head)?;
+        let path = match self.admit(visitor, exchange, &head) {
+            Err(Reject::AmbiguousPath(why)) => {
+                return self.observe_unread(exchange, (head, body), why).await;
+            }
+            admitted => admitted?,
+        };
         let site = self.route(exchange, &path)?;
         self.find_session(visitor, exchange, &site, &head.headers).await?;
         if let Some(page) = own::page(&path, exchange.uri.path())? {

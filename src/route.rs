@@ -89,6 +89,14 @@ impl Routes {
         mounted.find(|site| path.is_within(&site.mount))
     }
 
+    /// The site that has `host` to itself, whatever the path.
+    pub fn only(&self, host: &Host) -> Option<&Arc<Site>> {
+        match self.by_host.get(host)?.as_slice() {
+            [site] if site.mount == "/" => Some(site),
+            _ => None,
+        }
+    }
+
     /// Whether some site answers to `host`.
     pub fn knows(&self, host: &Host) -> bool {
         self.by_host.contains_key(host)

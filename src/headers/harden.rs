@@ -157,7 +157,13 @@ pub fn harden(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<
     Hardened { cookies, site_data, shared }
 }
 
-/// The same for the gateway's own answers, which are never cached and never framed (WEB-8 to WEB-15). A page's own
+/// Takes out of an app's answer what would touch our own session, and nothing else: for a site that is only observed.
+pub fn protect_ours(headers: &mut HeaderMap, answer: &Answer<'_>) -> Hardened {
+    let cookies = set_cookie::harden(headers, AppCookies::Pass, answer);
+    Hardened { cookies, site_data: keep_our_site_data(headers), shared: false }
+}
+
+/// [`harden`] for the gateway's own answers, which are never cached and never framed (WEB-8 to WEB-15). A page's own
 /// content security policy stays.
 pub fn own_page(headers: &mut HeaderMap, hsts: &Hsts, transport: Transport) {
     transport_security(headers, hsts, transport);

@@ -23,6 +23,7 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
 use crate::pipeline::reply::Voice;
+use crate::route::Mode;
 use crate::session::SameSite;
 use crate::session::record::ReferenceText;
 use crate::session::token::Token;
@@ -72,7 +73,10 @@ impl Gateway {
         };
         let reserved = &self.shared.reserved_cookies;
         let answer = Answer { now: exchange.now, status, transport, privacy, authority, reserved };
-        let changed = harden::harden(headers, &site.responses, &answer);
+        let changed = match site.mode {
+            Mode::Enforce => harden::harden(headers, &site.responses, &answer),
+            Mode::Observe => harden::protect_ours(headers, &answer),
+        };
         if changed.cookies.reserved > 0 || changed.site_data {
             exchange.record(
                 &self.shared.audit,

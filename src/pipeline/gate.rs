@@ -1,12 +1,16 @@
 //! The gate: nothing passes to an app without a permit.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::Method;
 use http::request::Parts;
+use hyper::body::Incoming;
 
 use crate::access::csrf;
 use crate::access::csrf::Csrf;
 use crate::access::csrf::Provenance;
+use crate::access::path::AmbiguousPath;
 use crate::access::path::CanonicalPath;
 use crate::access::rules;
 use crate::access::rules::Allow;
@@ -19,6 +23,7 @@ use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::reject::Need;
 use crate::pipeline::reject::Reject;
+use crate::pipeline::reply::Reply;
 use crate::route::Mode;
 use crate::route::ServiceWorkers;
 use crate::route::Site;
@@ -54,6 +59,25 @@ impl Gateway {
                 Ok(Passage { permit: Permit::in_observe_mode(), protected: false })
             }
         }
+    }
+
+    /// A path with two readings cannot be judged. It goes on only where nothing is enforced and no path chooses among
+    /// apps: a roll-out in observe mode breaks no odd address.
+    pub(crate) async fn observe_unread(
+        &self,
+        exchange: &mut Exchange,
+        request: (Parts, Incoming),
+        why: AmbiguousPath,
+    ) -> Result<Reply, Reject> {
+        let host = exchange.authority().map(|authority| &authority.host);
+        let site = host.and_then(|host| self.shared.routes.only(host)).map(Arc::clone);
+        let Some(site) = site.filter(|site| site.mode == Mode::Observe) else {
+            return Err(Reject::AmbiguousPath(why));
+        };
+        exchange.site = Some(Arc::clone(&site));
+        exchange.record(&self.shared.audit, &Event::WouldRefuse { what: why.reason() });
+        let passage = Passage { permit: Permit::in_observe_mode(), protected: false };
+        self.forward(exchange, &site, request, passage).await
     }
 
     fn judge(&self, exchange: &Exchange, site: &Site, rule: &Rule, head: &Parts) -> Result<Permit, Reject> {

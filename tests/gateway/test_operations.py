@@ -124,9 +124,9 @@ def test_a_short_password_is_refused(work):
 # --- Quickstart and demo ---------------------------------------------------------------------------------------------------
 
 
-def start_listening(name, *arguments, folder, logs):
+def start_listening(name, *arguments, folder, logs, port=None):
     folder.mkdir(exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     process = Process([BINARY, *arguments, "--listen", f"127.0.0.1:{port}"], logs / f"{name}.log", cwd=folder)
     wait_until(lambda: accepts(port) or not process.alive(), f"{name} listens", within=20)
     assert process.alive(), process.said()
@@ -170,10 +170,11 @@ def test_quickstart_makes_everything_and_its_password_must_be_changed(work, reco
 def test_quickstart_writes_over_nothing(work, recorder):
     folder = work / "quick-again"
     arguments = ("quickstart", "--upstream", recorder.upstream, "--dir", folder)
-    first, _ = start_listening("quickstart-1", *arguments, folder=folder, logs=work / "logs")
+    first, port = start_listening("quickstart-1", *arguments, folder=folder, logs=work / "logs")
     first.stop()
     before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-    second, _ = start_listening("quickstart-2", *arguments, folder=folder, logs=work / "logs")
+    second, _ = start_listening("quickstart-2", *arguments, folder=folder, logs=work / "logs", port=port)
+    wait_until(lambda: "was there already" in second.said(), "it says what it uses")
     second.stop()
     assert before == {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
 

@@ -316,6 +316,12 @@ def test_observe_mode_passes_everything_and_only_takes_notes(make_gateway, recor
     assert person.visit("/private").status == 200
     forged = person.visit("/private", **{"X-Forwarded-User": "admin"})
     assert forged.status == 200 and "admin" not in str(recorder.last().headers)
+    for odd in ("/a//b", "/a;v=1", "/100%25"):
+        assert person.visit(odd).status == 200
+        assert recorder.last().target == odd
+    recorder.on("/bare", answer(headers=["Set-Cookie: sid=1; Path=/"]))
+    bare = person.visit("/bare")
+    assert bare.all("Set-Cookie") == ["sid=1; Path=/"] and bare.get("X-Frame-Options") is None
 
 
 def test_an_app_that_insists_on_http_is_shown_http(make_gateway, recorder):
