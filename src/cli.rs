@@ -85,7 +85,7 @@ pub enum Failure {
     #[error("{0}")]
     Config(#[from] Problems),
     /// It failed on the way.
-    #[error("{0:#}")]
+    #[error("{}", told_once(.0))]
     Running(#[from] anyhow::Error),
 }
 
@@ -97,6 +97,15 @@ impl Failure {
             Self::Running(_) => 1,
         }
     }
+}
+
+/// An error with its causes, each said once: some tell their cause in their own sentence.
+fn told_once(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        said if said.contains(&cause) => text,
+        said => format!("{said}: {cause}"),
+    })
 }
 
 /// Does what the command line says.
@@ -188,6 +197,12 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let told = anyhow::anyhow!("in use").context("cannot listen: in use").context("no gateway");
+        assert_eq!(Failure::Running(told).to_string(), "no gateway: cannot listen: in use");
     }
 
     #[test]
