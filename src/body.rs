@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 /// Why a request's body could not be passed on to its end.
@@ -77,6 +78,21 @@ impl RequestBody {
             return Self::Empty;
         }
         Self::Stream(UploadBody { incoming, limit: limit.unwrap_or(u64::MAX), upload: Arc::default() })
+    }
+
+    /// Takes a body that promises no bytes at its word only when it has ended: over HTTP/2 the bytes may come after the
+    /// promise, and the app would have been sent a request that is none (RFC 9113 §8.1.1).
+    ///
+    /// # Errors
+    /// If bytes come after all.
+    pub async fn settled(mut self) -> Result<Self, RequestBodyError> {
+        if self.is_empty() || self.size_hint().exact() != Some(0) {
+            return Ok(self);
+        }
+        match self.frame().await {
+            None => Ok(Self::Empty),
+            Some(Ok(_) | Err(_)) => Err(RequestBodyError::Broken),
+        }
     }
 
     /// Whether there is no body at all, so that the request can be sent twice.

@@ -50,7 +50,8 @@ impl Gateway {
         let browser_side = tunnel::take_upgrade(&mut head);
         let websocket = self.rewrite_head(exchange, site, &mut head)?;
         let client = self.apps.get(site.id).ok_or(Reject::Misdirected)?;
-        let body = RequestBody::new(body, site.body_limit);
+        let body = RequestBody::new(body, site.body_limit).settled().await;
+        let body = body.map_err(|error| Reject::App(error.into()))?;
         set_framing(&mut head, &body);
         let request = Request::from_parts(head, body);
         let response = match websocket {
