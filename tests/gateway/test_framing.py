@@ -10,8 +10,8 @@ pytestmark = pytest.mark.usefixtures("canary")
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: rec.test\r\nX: y\r\n\r\n"
 
 
-def attack(gateway, recorder, data, who=None):
-    """Sends the bytes; returns the first answer (or None), whether the connection closed, and what the app saw."""
+def attack(gateway, recorder, data, within=5.0):
+    """Sends the bytes; returns the first answer (or None), whether it then closed, and what the app saw."""
     mark = recorder.mark()
     with gateway.wire() as wire:
         wire.send(data)
@@ -19,7 +19,7 @@ def attack(gateway, recorder, data, who=None):
             answer = wire.response()
         except Closed:
             answer = None
-        closed = wire.closed()
+        closed = wire.closed(within)
     return answer, closed, recorder.since(mark)
 
 
@@ -115,7 +115,9 @@ def test_a_line_that_is_no_header_line_is_refused(gateway, alice, recorder, line
 
 @pytest.mark.parametrize("name", ["Transfer_Encoding", "Transfer.Encoding", "Transfer-%45ncoding", "Content_Length"])
 def test_a_name_a_backend_could_fold_is_not_passed_on(gateway, alice, recorder, name):
-    answer, _, seen = attack(gateway, recorder, post(gateway, alice, "Content-Length: 3", f"{name}: 30", body=b"abc"))
+    data = post(gateway, alice, "Content-Length: 3", f"{name}: 30", body=b"abc")
+    # The connection may go on, so its end is not waited for.
+    answer, _, seen = attack(gateway, recorder, data, within=0.3)
     assert answer.status in (200, 400)
     for one in seen:
         assert name.lower() not in one.names() and one.body == b"abc"
