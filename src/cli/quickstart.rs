@@ -4,7 +4,9 @@ use std::fs;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -148,7 +150,19 @@ fn create(path: &Path, text: &str) -> io::Result<()> {
 
 fn configuration(args: &QuickstartArgs) -> String {
     let template = include_str!("quickstart.yaml");
-    template.replace("UPSTREAM", &quoted(&args.upstream)).replace("LISTEN", &quoted(&args.listen.to_string()))
+    let (listen, metrics) = (quoted(&args.listen.to_string()), quoted(&admin_address().to_string()));
+    template
+        .replace("LISTEN", &listen)
+        .replace("METRICS", &metrics)
+        .replace("UPSTREAM", &quoted(&args.upstream))
+}
+
+/// The usual address for health and metrics, or a free one where another gateway has that already.
+fn admin_address() -> SocketAddr {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 9180));
+    let free = |address: SocketAddr| TcpListener::bind(address).and_then(|listener| listener.local_addr());
+    let any = || free(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    free(usual).or_else(|_taken| any()).unwrap_or(usual)
 }
 
 /// A text as YAML's double-quoted form, which is JSON's.
