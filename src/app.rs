@@ -48,6 +48,7 @@ use crate::session::store::memory::Memory;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
+use crate::telemetry::crash;
 use crate::telemetry::log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::Reading;
@@ -220,7 +221,11 @@ fn compose(
     let key = keys::load_or_make(&config.keys.unwrap_or_else(|| config.state_dir.join("keys")))?;
     let audit = Audit::start(&config.telemetry.audit, config.telemetry.format).map_err(StartError::Audit)?;
     let access_log = AccessLog::start(&config.telemetry).map_err(StartError::Threads)?;
-    let sessions = Arc::new(Sessions::new(&config.sessions, &key, Memory::new()));
+    crash::tell_panics(audit.clone(), clock.clone()).map_err(StartError::Threads)?;
+    let (ends, time) = (audit.clone(), clock.clone());
+    let sessions = Sessions::new(&config.sessions, &key, Memory::new())
+        .tell_ends(move |session, why| upkeep::tell_end(&ends, time.now(), session, why));
+    let sessions = Arc::new(sessions);
     let login = Login::new(&config.login, &key, Arc::clone(&sessions), audit.clone(), clock.clone())?;
     let ways = config.sites.iter().map(|site| Upstream::new(site.upstream.clone()).map(Arc::new));
     let upstreams = ways.collect::<Result<Vec<_>, _>>()?;

@@ -30,6 +30,7 @@ use crate::login::users::file;
 use crate::net::Host;
 use crate::server::CertificateFiles;
 use crate::server::certificate;
+use crate::telemetry::causes;
 
 /// Secure sessions for apps that never had them: a reverse-proxy session gateway.
 #[derive(Debug, Parser)]
@@ -85,7 +86,7 @@ pub enum Failure {
     #[error("{0}")]
     Config(#[from] Problems),
     /// It failed on the way.
-    #[error("{}", told_once(.0))]
+    #[error("{}", causes(.0.as_ref()))]
     Running(#[from] anyhow::Error),
 }
 
@@ -97,15 +98,6 @@ impl Failure {
             Self::Running(_) => 1,
         }
     }
-}
-
-/// An error with its causes, each said once: some tell their cause in their own sentence.
-fn told_once(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
-        "" => cause,
-        said if said.contains(&cause) => text,
-        said => format!("{said}: {cause}"),
-    })
 }
 
 /// Does what the command line says.

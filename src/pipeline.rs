@@ -128,9 +128,12 @@ impl Gateway {
         let site = self.route(exchange, &path)?;
         self.find_session(visitor, exchange, &site, &head.headers).await?;
         if let Some(page) = own::page(&path, exchange.uri.path())? {
+            self.note_forged(exchange, &site, head.headers.keys());
             return self.own_page(exchange, &site, page, (head, body)).await;
         }
-        let passage = self.gate(exchange, &site, &path, &head)?;
+        let passage = self.gate(exchange, &site, &path, &head).inspect_err(|_refused| {
+            self.note_forged(exchange, &site, head.headers.keys());
+        })?;
         self.forward(exchange, &site, (head, body), passage).await
     }
 }

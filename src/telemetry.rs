@@ -3,17 +3,21 @@
 //! `docs/logs-and-metrics.md` is the inventory of what leaves here (ASVS 16.1.1); a test compares it with the code.
 
 pub mod audit;
+pub mod crash;
 pub mod diagnostics;
 pub mod event;
 pub mod log;
 pub mod metrics;
 
+mod causes;
 mod counters;
 mod exposition;
 mod flood;
 mod line;
 mod mask;
 mod outlet;
+
+pub use crate::telemetry::causes::causes;
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

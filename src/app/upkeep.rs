@@ -7,10 +7,15 @@ use std::time::Duration;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
+use crate::clock::Timestamp;
 use crate::pipeline::Shared;
 use crate::server::CertificateEvent;
+use crate::session::Session;
+use crate::session::lifetime::Why;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
+use crate::telemetry::causes;
 
 /// How often expired sessions are removed: what they hold must not outlive them by more than this (REST-5).
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -25,12 +30,27 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
         match shared.sessions.sweep(now).await {
             Ok(ended) => shared.metrics.sweep(ended),
             Err(error) => {
-                let event = Event::StoreFailed { reason: &error.to_string() };
+                let event = Event::StoreFailed { reason: &causes(&error) };
                 shared.audit.record(&Context::at(now), &event);
             }
         }
         shared.audit.settle(now);
     }
+}
+
+/// Tells the audit log that a session is over. What its own user did has an event of its own.
+pub(crate) fn tell_end(audit: &Audit, now: Timestamp, session: &Session, why: Why) {
+    if why == Why::LoggedOut {
+        return;
+    }
+    let reference = session.reference();
+    let context = Context {
+        host: Some(session.host().as_str()),
+        user: Some(session.user().name.as_str()),
+        session: Some(reference.as_str()),
+        ..Context::at(now)
+    };
+    audit.record(&context, &Event::SessionExpired { reason: why.as_str() });
 }
 
 /// Tells the audit log what became of a certificate's files.

@@ -17,8 +17,9 @@ use http::header::UPGRADE;
 pub struct Cleaned {
     /// Whether the client validly asked to go on as a WebSocket (RFC 6455 §4.1).
     pub websocket: bool,
-    /// The fields that were taken out because no client has any business sending them.
-    pub forged: Vec<HeaderName>,
+    /// The fields that were taken out because no client has any business sending them, or because `Connection` named
+    /// them.
+    pub taken: Vec<HeaderName>,
 }
 
 /// Takes out of a request what ends here: hop-by-hop fields, fields named in `Connection`, names that an app could
@@ -26,20 +27,19 @@ pub struct Cleaned {
 /// to be believed.
 pub fn clean_request(headers: &mut HeaderMap, method: &Method, version: Version) -> Cleaned {
     let websocket = asks_for_websocket(headers, method, version);
-    remove_named_in_connection(headers);
-    let mut forged = Vec::new();
+    let mut taken = remove_named_in_connection(headers);
     let mut ended = Vec::new();
     for name in headers.keys() {
         if is_forged(name.as_str()) {
-            forged.push(name.clone());
+            taken.push(name.clone());
         } else if ends_here(name.as_str()) {
             ended.push(name.clone());
         }
     }
-    for name in ended.iter().chain(&forged) {
+    for name in ended.iter().chain(&taken) {
         headers.remove(name);
     }
-    Cleaned { websocket, forged }
+    Cleaned { websocket, taken }
 }
 
 /// Takes out of an answer what belongs to the connection to the app.
@@ -70,22 +70,22 @@ fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
-fn remove_named_in_connection(headers: &mut HeaderMap) {
+/// Gives the names of what was there and is gone.
+fn remove_named_in_connection(headers: &mut HeaderMap) -> Vec<HeaderName> {
     let plain = |option: &[u8]| {
         option.is_empty()
             || [&b"keep-alive"[..], b"close", b"upgrade"].iter().any(|word| option.eq_ignore_ascii_case(word))
     };
     let named = options(headers).filter(|option| !plain(option));
-    let named: Vec<HeaderName> = named.filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
-    for name in named {
+    let mut named: Vec<HeaderName> = named.filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+    named.retain(|name| {
         // Meant for everybody on the way (§7.6.1 forbids naming such); without them the message would be another.
         let end_to_end =
             matches!(name.as_str(), "host" | "content-length" | "cookie" | "authorization" | "set-cookie");
-        if !end_to_end {
-            headers.remove(name);
-        }
-    }
+        !end_to_end && headers.remove(name).is_some()
+    });
     headers.remove(CONNECTION);
+    named
 }
 
 /// Fields of one connection (RFC 9110 §7.6.1, §11.7), and `Expect`, which the gateway answers itself.
@@ -269,8 +269,8 @@ mod tests {
             let mut map = headers(&[("accept", "*/*"), (name, "1"), (name, "2")]);
             let cleaned = clean_request(&mut map, &Method::GET, Version::HTTP_11);
             assert_eq!(map.len(), 1, "{name}");
-            assert_eq!(cleaned.forged.len(), 1, "{name}");
-            assert!(cleaned.forged[0].as_str().eq_ignore_ascii_case(name), "{name}");
+            assert_eq!(cleaned.taken.len(), 1, "{name}");
+            assert!(cleaned.taken[0].as_str().eq_ignore_ascii_case(name), "{name}");
         }
     }
 

@@ -62,10 +62,9 @@ impl IdentityHeaders {
     }
 
     /// Takes out every field that could tell an identity, whoever sent it, and sets those of `values`. Gives the
-    /// number of names that were taken out.
-    pub fn stamp(&self, headers: &mut HeaderMap, values: Option<&Values>) -> usize {
-        let tells = |name: &&HeaderName| is_known(name.as_str()) || self.is_configured(name.as_str());
-        let forged: Vec<HeaderName> = headers.keys().filter(tells).cloned().collect();
+    /// names that were taken out.
+    pub fn stamp(&self, headers: &mut HeaderMap, values: Option<&Values>) -> Vec<HeaderName> {
+        let forged: Vec<HeaderName> = headers.keys().filter(|name| self.tells(name)).cloned().collect();
         for name in &forged {
             headers.remove(name);
         }
@@ -80,7 +79,12 @@ impl IdentityHeaders {
                 }
             }
         }
-        forged.len()
+        forged
+    }
+
+    /// Whether a field of this name could tell an app who somebody is, in any spelling.
+    pub fn tells(&self, name: &HeaderName) -> bool {
+        is_known(name.as_str()) || self.is_configured(name.as_str())
     }
 
     fn is_configured(&self, name: &str) -> bool {
@@ -245,7 +249,7 @@ mod tests {
             let names = IdentityHeaders::default();
             for values in [None, Some(Values::of(&user("ada")))] {
                 let mut headers = request(&["accept", name, name]);
-                assert_eq!(names.stamp(&mut headers, values.as_ref()), 1, "{name}");
+                assert_eq!(names.stamp(&mut headers, values.as_ref()).len(), 1, "{name}");
                 assert!(
                     !headers.values().any(|value| value == "forged" && headers["accept"] != value),
                     "{name}"
@@ -267,7 +271,7 @@ mod tests {
         };
         let mut headers =
             request(&["My-User", "my_user", "MyUser", "my.user", "My-Groups", "my-email", "my-users"]);
-        assert_eq!(names.stamp(&mut headers, Some(&Values::of(&user("ada")))), 5);
+        assert_eq!(names.stamp(&mut headers, Some(&Values::of(&user("ada")))).len(), 5);
         assert_eq!(headers["my-user"], "ada");
         assert!(headers.contains_key("my-email") && headers.contains_key("my-users"));
         assert!(!headers.contains_key("my-groups") && !headers.contains_key("my_groups"));
@@ -291,7 +295,7 @@ mod tests {
             "if-match",
         ];
         let mut headers = request(&others);
-        assert_eq!(IdentityHeaders::default().stamp(&mut headers, None), 0);
+        assert_eq!(IdentityHeaders::default().stamp(&mut headers, None).len(), 0);
         assert_eq!(headers, request(&others));
     }
 
@@ -307,7 +311,7 @@ mod tests {
             (IdentityHeaders::x_auth_request(), "x-auth-request-", "preferred-username"),
         ] {
             let mut headers = HeaderMap::new();
-            assert_eq!(names.stamp(&mut headers, Some(&Values::of(&ada))), 0);
+            assert_eq!(names.stamp(&mut headers, Some(&Values::of(&ada))).len(), 0);
             let told = |name: &str| headers[format!("{prefix}{name}").as_str()].to_str().unwrap().to_owned();
             assert_eq!(told("user"), "ada");
             assert_eq!(told("email"), "ada@example.org");
@@ -336,7 +340,7 @@ mod tests {
             name in "[xX][-_.]{0,2}[fF]orwarded[-_.]{0,2}[uU]ser[-_.]{0,2}", other in "[a-z]{1,8}"
         ) {
             let mut headers = request(&[&name, &format!("k-{other}")]);
-            prop_assert_eq!(IdentityHeaders::default().stamp(&mut headers, None), 1);
+            prop_assert_eq!(IdentityHeaders::default().stamp(&mut headers, None).len(), 1);
             prop_assert_eq!(headers.len(), 1);
         }
 

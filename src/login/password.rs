@@ -34,6 +34,7 @@ use crate::session::Presence;
 use crate::session::Session;
 use crate::session::lifetime::Why;
 use crate::telemetry::audit::Event;
+use crate::telemetry::causes;
 
 /// Who changes a password, and by what right.
 #[derive(Clone, Copy)]
@@ -161,7 +162,7 @@ impl Login {
     async fn begin_anew(&self, visit: &Visit<'_>, account: &Account, end_others: bool) -> Answer {
         let name = &account.user.name;
         if end_others && let Err(error) = self.sessions.end_user(name, Why::UserRemoved).await {
-            let reason = &error.to_string();
+            let reason = &causes(&error);
             self.tell(visit, &Event::StoreFailed { reason });
             return self.fail(visit, StatusCode::SERVICE_UNAVAILABLE, Some(OTHERS_LIVE));
         }

@@ -33,6 +33,7 @@ use crate::session::lifetime::Why;
 use crate::session::sessions::BeginError;
 use crate::session::token::Token;
 use crate::telemetry::audit::Event;
+use crate::telemetry::causes;
 
 /// Why a password did not prove anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +194,7 @@ impl Login {
         let unchanged = self.directory.account(name).is_some_and(|current| account.goes_on_as(&current));
         if !unchanged {
             if let Err(error) = self.sessions.end(&session, Why::UserRemoved).await {
-                let reason = &error.to_string();
+                let reason = &causes(&error);
                 self.tell(visit, &Event::StoreFailed { reason });
             }
             return Err(NoSession::AccountChanged);
@@ -294,7 +295,7 @@ impl Login {
                 self.tell(visit, &Event::ExcessSessions { limit });
             }
             BeginError::Store(error) => {
-                let reason = &error.to_string();
+                let reason = &causes(error);
                 self.tell(visit, &Event::StoreFailed { reason });
             }
         }

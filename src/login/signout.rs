@@ -17,6 +17,7 @@ use crate::session::Presence;
 use crate::session::Session;
 use crate::session::lifetime::Why;
 use crate::telemetry::audit::Event;
+use crate::telemetry::causes;
 
 impl Login {
     /// Asks whoever is logged in; tells everybody else that they are signed out. Changes nothing, so that a prefetch or
@@ -56,7 +57,7 @@ impl Login {
             return self.ask_logout(visit);
         }
         if let Err(error) = self.sessions.end(session, Why::LoggedOut).await {
-            let reason = &error.to_string();
+            let reason = &causes(&error);
             self.tell(visit, &Event::StoreFailed { reason });
             return self.fail(visit, StatusCode::SERVICE_UNAVAILABLE, Some(NOT_ENDED));
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -76,6 +77,18 @@ impl Gateway {
         Some(Bond::new(Arc::clone(session), site.lifetime, self.shared.clock.clone()))
     }
 
+    /// Tells the audit log if one of the fields `names` claims to say who somebody is: once for a request.
+    pub(crate) fn note_forged<'a>(
+        &self,
+        exchange: &Exchange,
+        site: &Site,
+        mut names: impl Iterator<Item = &'a HeaderName>,
+    ) {
+        if let Some(name) = names.find(|name| site.identity.tells(name)) {
+            exchange.record(&self.shared.audit, &Event::IdentityHeaderStripped { name: name.as_str() });
+        }
+    }
+
     /// The head as the app gets it: nothing forged, nothing of the last hop, our own fields set last. Tells the
     /// WebSocket key if this is a handshake.
     fn rewrite_head(
@@ -88,9 +101,8 @@ impl Gateway {
         let key = head.headers.get(header::SEC_WEBSOCKET_KEY).cloned();
         let cleaned = hop::clean_request(&mut head.headers, &head.method, head.version);
         cookies::strip(&mut head.headers, &self.shared.reserved_cookies);
-        if site.identity.stamp(&mut head.headers, exchange.values.as_deref()) > 0 {
-            exchange.record(&self.shared.audit, &Event::IdentityHeaderStripped { name: "identity" });
-        }
+        let stripped = site.identity.stamp(&mut head.headers, exchange.values.as_deref());
+        self.note_forged(exchange, site, cleaned.taken.iter().chain(&stripped));
         head.headers.remove(header::EXPECT);
         match site.upstream.present_scheme {
             PresentScheme::Https => arrived.fields.apply(&mut head.headers),

@@ -17,6 +17,7 @@ use crate::pipeline::reject::Reject;
 use crate::pipeline::reject::app_reason;
 use crate::pipeline::reply::Reply;
 use crate::telemetry::audit::Event;
+use crate::telemetry::causes;
 use crate::upstream::SendError;
 
 /// When to ask again, where the cause is likely to pass.
@@ -94,13 +95,13 @@ impl Gateway {
         match reject {
             Reject::App(error) if !matches!(error, SendError::RequestBody(_)) => {
                 self.metrics.upstream_failure(app_reason(error));
-                exchange.record(audit, &Event::UpstreamFailed { reason: &error.to_string() });
+                exchange.record(audit, &Event::UpstreamFailed { reason: &causes(error) });
             }
             Reject::BadHandshake => {
                 exchange.record(audit, &Event::UpstreamFailed { reason: "a wrong WebSocket handshake" });
             }
             Reject::StoreDown(error) => {
-                exchange.record(audit, &Event::StoreFailed { reason: &error.to_string() });
+                exchange.record(audit, &Event::StoreFailed { reason: &causes(error) });
             }
             Reject::Forbidden => exchange.record(audit, &Event::AuthzFail { required: "a rule of the site" }),
             Reject::ServiceWorker => {

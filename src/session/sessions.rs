@@ -56,7 +56,11 @@ pub struct Sessions<S = Memory> {
     hosts: Mutex<BTreeSet<Arc<Host>>>,
     references: Mac,
     capacity: usize,
+    told: Box<Told>,
 }
+
+/// Who hears of ends: which session it was, and why it is over.
+type Told = dyn Fn(&Session, Why) + Send + Sync;
 
 /// What is remembered of a session that is over.
 #[derive(Clone)]
@@ -91,7 +95,16 @@ impl<S: Store> Sessions<S> {
             hosts: Mutex::default(),
             references: key.mac("session reference in logs"),
             capacity: settings.max_sessions,
+            told: Box::new(|_session, _why| {}),
         }
+    }
+
+    /// Tells `told` of every session's end, once, when its record is gone: whoever noticed, and on whichever of the
+    /// gateways that share the store.
+    #[must_use]
+    pub fn tell_ends(mut self, told: impl Fn(&Session, Why) + Send + Sync + 'static) -> Self {
+        self.told = Box::new(told);
+        self
     }
 
     /// Whose token this is on `host`, where `lifetime` holds. A session that has reached a limit is ended. A token
@@ -128,8 +141,8 @@ impl<S: Store> Sessions<S> {
         let Some(why) = session.expire(*lifetime, now) else {
             return Ok(Presence::Active(Arc::clone(session)));
         };
-        self.store.remove(session.hash()).await?;
-        self.bury(session, why);
+        let removed = self.store.remove(session.hash()).await?;
+        self.bury(session, why, removed);
         Ok(Presence::Ended(why))
     }
 
@@ -164,7 +177,7 @@ impl<S: Store> Sessions<S> {
     pub async fn end(&self, session: &Arc<Session>, why: Why) -> Result<(), StoreError> {
         let removed = self.store.remove(session.hash()).await?;
         if session.end(why) || removed {
-            self.bury(session, why);
+            self.bury(session, why, removed);
         }
         Ok(())
     }
@@ -186,8 +199,9 @@ impl<S: Store> Sessions<S> {
         for (done, stored) in self.store.overdue(now).await?.into_iter().enumerate() {
             let session = self.cache.get(stored.hash()).unwrap_or(stored);
             if let Some(why) = session.expire(*session.lifetime(), now) {
-                ended += usize::from(self.store.remove(session.hash()).await?);
-                self.bury(&session, why);
+                let removed = self.store.remove(session.hash()).await?;
+                ended += usize::from(removed);
+                self.bury(&session, why, removed);
             } else {
                 self.store.replace(&session).await?;
             }
@@ -229,11 +243,14 @@ impl<S: Store> Sessions<S> {
         }
     }
 
-    /// What is left to do here once the store has lost a session.
-    fn bury(&self, session: &Arc<Session>, why: Why) {
+    /// What is left to do here once the store has lost a session; `removed` if it was for us to remove it.
+    fn bury(&self, session: &Arc<Session>, why: Why, removed: bool) {
         session.end(why);
         let ended =
             Ended { why: session.why_ended().unwrap_or(why), host: Arc::clone(&session.record().host) };
+        if removed {
+            (self.told)(session, ended.why);
+        }
         // Before it leaves the cache, so that there is no moment in which its token is merely unknown.
         self.ended.insert(*session.hash(), ended);
         if let Some(shared) = self.cache.take(session.hash()) {

@@ -1,9 +1,12 @@
 """Whatever a client says about who it is, the app hears the gateway's word once and nothing else."""
 
+import json
+
 import pytest
 
 from support.person import SESSION
 from support.person import Person
+from support.waiting import wait_until
 from support.wire import head
 
 # Names apps have been seen to believe, in spellings a server might fold together.
@@ -223,3 +226,27 @@ def test_many_people_at_once_are_never_mixed_up(gateway, recorder):
     came = recorder.since(mark)
     assert len(came) == 640
     assert all(seen.one("X-Forwarded-User") == seen.target.split("/")[2] for seen in came)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [[f"{name}: {FORGED}"] for name in SPELLINGS]
+    + [
+        [f"X-Forwarded-User: {FORGED}", "Connection: X-Forwarded-User"],
+        [f"X-Forwarded-User: {FORGED}"] * 3 + [f"Remote-User: {FORGED}"],
+    ],
+    ids=lambda lines: lines[-1].partition(":")[0] + str(len(lines)),
+)
+@pytest.mark.parametrize("where", ["at the app", "at the gate", "at the login page"])
+def test_a_forged_identity_is_told_once_for_each_request(gateway, alice, lines, where):
+    who = alice if where == "at the app" else None
+    target = "/.vestibule/login" if where == "at the login page" else "/x"
+    before = len([event for event in gateway.events() if event["event"] == "malicious_extraneous"])
+    ask(gateway, who, *lines, target=target)
+    # Events are written in order: what came before this one is there too.
+    ask(gateway, None, "Sec-Fetch-Site: cross-site", method="POST", target=f"/after-{before}")
+    wait_until(lambda: f"/after-{before}" in gateway.audit_text(), "the event behind it")
+    told = [event for event in gateway.events() if event["event"] == "malicious_extraneous"][before:]
+    assert len(told) == 1 and told[0]["path"] == target, told
+    assert folded(told[0]["header"]) in {folded(line.partition(":")[0]) for line in lines}
+    assert FORGED not in json.dumps(told)

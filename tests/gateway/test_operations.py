@@ -243,6 +243,47 @@ def test_one_action_is_one_event_with_who_where_and_what(gateway):
         assert re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,}Z", line), line
 
 
+def expired(gateway, user):
+    return [e for e in gateway.events() if e["event"] == "session_expired" and e["user"] == user]
+
+
+@pytest.mark.parametrize(("user", "asked"), [("erin", True), ("frank", False)], ids=["by a request", "by the sweep"])
+def test_a_session_that_runs_out_is_told_once_whoever_finds_it(brief, user, asked):
+    person = Person(brief)
+    person.login(user)
+    before = len(expired(brief, user))
+    if asked:
+        # The session page shows the end without moving the clock; several ask at once.
+        wait_until(lambda: not person.authenticated(), "the session ends as idle", within=6)
+        person.visit("/x")
+    wait_until(lambda: len(expired(brief, user)) > before, "the end is told", within=15)
+    begun = [e for e in brief.events() if e["event"] == "session_created" and e["user"] == user][-1]
+    # Two sweeps later nothing was added.
+    swept = sweeps(brief)
+    wait_until(lambda: sweeps(brief) >= swept + 2, "two sweeps", within=15)
+    told = expired(brief, user)[before:]
+    assert [(e["reason"], e["session"]) for e in told] == [("idle", begun["session"])], told
+
+
+def test_a_stream_that_its_session_outlived_is_told_once(brief):
+    """A bond cuts the answer when the clock says so; the end itself is told like any other."""
+    person = Person(brief, "express.test")
+    person.login("grace")
+    before = len(expired(brief, "grace"))
+    with brief.wire("express.test") as wire:
+        wire.send(head("GET", "/events", brief.authority("express.test"), f"Cookie: {person.cookies()}"))
+        wire.closed(within=15)
+    wait_until(lambda: len(expired(brief, "grace")) > before, "the end is told", within=15)
+    swept = sweeps(brief)
+    wait_until(lambda: sweeps(brief) >= swept + 2, "two sweeps", within=15)
+    assert [e["reason"] for e in expired(brief, "grace")[before:]] == ["idle"]
+
+
+def sweeps(gateway):
+    text = gateway.ask_admin("/metrics").text
+    return float(re.search(r"^vestibule_sweeps_total (\S+)", text, re.M)[1])
+
+
 def test_denials_and_forgeries_are_told(gateway, alice):
     alice.visit("/never/x")
     gateway.wait_event("authz_fail")

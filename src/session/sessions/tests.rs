@@ -228,3 +228,27 @@ async fn all_sessions_of_a_user_end_together_and_only_theirs() {
     }
     assert_active(&find(&sessions, &other, 1).await, &others);
 }
+
+#[tokio::test]
+async fn every_end_is_told_once_whoever_notices_it() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&told);
+    let sessions = sessions(9, Memory::new())
+        .tell_ends(move |session, why| list.lock().unwrap().push((session.user().name.to_string(), why)));
+    let on = |user| login(user, "app", limits(10, 25));
+    let (token, ada) = sessions.begin(on("ada"), None, at(0)).await.unwrap();
+    let (_, swept) = sessions.begin(on("bob"), None, at(0)).await.unwrap();
+    let (_, replaced) = sessions.begin(on("eve"), None, at(9)).await.unwrap();
+    // Two requests at once, and the sweep behind them.
+    let (app, limits) = (host("app"), limits(10, 25));
+    let (first, second) =
+        futures_util::join!(sessions.check(&ada, &app, &limits, at(10)), find(&sessions, &token, 10));
+    assert_ended(&first.unwrap(), Why::Idle);
+    assert_ended(&second, Why::Idle);
+    assert_eq!(sessions.sweep(at(10)).await.unwrap(), 1);
+    sessions.end(&swept, Why::LoggedOut).await.unwrap();
+    let (_, fresh) = sessions.begin(on("eve"), Some(&replaced), at(11)).await.unwrap();
+    sessions.end(&fresh, Why::LoggedOut).await.unwrap();
+    let expected = [("ada", Why::Idle), ("bob", Why::Idle), ("eve", Why::Replaced), ("eve", Why::LoggedOut)];
+    assert_eq!(*told.lock().unwrap(), expected.map(|(name, why)| (name.to_owned(), why)));
+}
