@@ -72,19 +72,9 @@ impl State {
         Self { metrics, not_ready: Mutex::default() }
     }
 
-    /// Not ready while `reason` lasts. The word is shown to whoever asks.
+    /// Not ready any more, for `reason`. The word is shown to whoever asks.
     pub fn hold(&self, reason: &'static str) {
         self.reasons().insert(reason);
-    }
-
-    /// `reason` is over.
-    pub fn release(&self, reason: &'static str) {
-        self.reasons().remove(reason);
-    }
-
-    /// Whether nothing holds.
-    pub fn is_ready(&self) -> bool {
-        self.reasons().is_empty()
     }
 
     fn reasons(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {

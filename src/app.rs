@@ -181,8 +181,8 @@ impl App {
         let figures = Arc::clone(self.running.figures());
         metrics
             .read_from(Reading::HandshakesFailed, move || figures.handshakes_failed.load(Ordering::Relaxed));
-        let open = self.running.connections_reading();
-        metrics.read_from(Reading::ConnectionsOpen, move || open() as u64);
+        let figures = Arc::clone(self.running.figures());
+        metrics.read_from(Reading::ConnectionsOpen, move || figures.open.load(Ordering::Relaxed) as u64);
         let audit = self.shared.audit.clone();
         metrics.read_from(Reading::AuditLinesLost, move || audit.lost());
         let access_log = self.shared.access_log.clone();

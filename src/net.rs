@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-/// Who opened the socket (or, behind a listed proxy that speaks the PROXY protocol, who opened the proxy's).
+/// Who opened a socket: ours, or that of a listed proxy which told us of it by the PROXY protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddr(pub SocketAddr);
 

@@ -66,7 +66,7 @@ pub struct Shared {
     pub trusted_proxies: TrustedProxies,
     /// Fields a request's head may have.
     pub max_headers: usize,
-    /// The port browsers reach the TLS listener on, for redirects from plain HTTP.
+    /// The port of the TLS listener, for redirects from plain HTTP.
     pub https_port: u16,
     /// Where audit events go.
     pub audit: Audit,

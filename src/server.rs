@@ -97,8 +97,6 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Fields of a request's head.
     pub headers: usize,
-    /// Bytes of a request's body; nothing means no limit.
-    pub body: Option<u64>,
     /// How long a TLS handshake, and then a request's head, may take.
     pub header_timeout: Duration,
     /// How long a connection may wait for its next request, and a body for its next byte.

@@ -98,11 +98,6 @@ impl Rules {
         let found = self.rules.iter().find(|rule| rule.holds_for(path, method));
         found.unwrap_or(&self.otherwise)
     }
-
-    /// The rules as they were given.
-    pub fn all(&self) -> &[Rule] {
-        &self.rules
-    }
 }
 
 /// Somebody with a live session.

@@ -36,7 +36,8 @@ pub(crate) fn until_stopped(
     }
     greet(&app)?;
     app.background().block_on(app::stop_signal()).context("cannot wait for signals")?;
-    writeln!(io::stderr(), "vestibule: stopping; requests under way may take {} s", app::GRACE.as_secs())?;
+    // Not straight to standard error: if nobody reads that pipe any more, writing would wait for ever.
+    tracing::info!("stopping; requests under way may take {} s", app::GRACE.as_secs());
     app.stop(app::GRACE);
     Ok(())
 }

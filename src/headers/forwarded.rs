@@ -1,7 +1,9 @@
 //! Who the client is and how it reached us: read from listed proxies, told to the app.
 //!
 //! Forwarding fields are believed only when the socket's peer is a listed proxy, and then from right to left only as
-//! far as listed proxies vouch (FWD-10, attacks D09 to D11). What the app gets is made anew, never appended to.
+//! far as listed proxies vouch (FWD-10, attacks D09 to D11). One family of them counts: where there is any of
+//! `X-Forwarded-For`, `-Proto` and `-Host`, `Forwarded` is not read, since a proxy that sets the former often passes on
+//! what its client wrote into the latter. What the app gets is made anew, never appended to.
 
 use std::net::IpAddr;
 use std::net::Ipv6Addr;
@@ -47,28 +49,18 @@ pub struct Arrival {
 
 /// Who asked: the socket's peer, or whom listed proxies vouch for.
 ///
-/// What cannot be read ends the chain at the last proxy before it. Where `X-Forwarded-For` and `Forwarded` disagree,
-/// the peer itself counts.
+/// What cannot be read ends the chain at the last proxy before it.
 pub fn client(peer: PeerAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> ClientAddr {
     let peer = peer.0.ip().to_canonical();
-    let plain = headers.contains_key(X_FORWARDED_FOR);
-    let standard = headers.contains_key(FORWARDED);
-    if !trusted.contains(peer) || !(plain || standard) {
+    if !trusted.contains(peer) {
         return ClientAddr(peer);
     }
-    let by_plain = || {
-        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
-        let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-        walk(peer, hops.map(|hop| node(hop.trim_ascii())), trusted)
-    };
-    let by_standard =
-        || walk(peer, elements(headers).into_iter().rev().map(|element| element.client), trusted);
-    let address = match (plain, standard) {
-        (true, false) => by_plain(),
-        (false, _) => by_standard(),
-        (true, true) => Some(by_plain()).filter(|found| *found == by_standard()).unwrap_or(peer),
-    };
-    ClientAddr(address)
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    let plain = hops.map(|hop| node(hop.trim_ascii()));
+    let standard = elements(headers).into_iter().rev().map(|element| element.client);
+    // Where one of the two speaks, the other is empty.
+    ClientAddr(walk(peer, plain.chain(standard), trusted))
 }
 
 /// The scheme by which the browser reached a listed proxy in front of our plain listener; without its word, `http`.
@@ -205,9 +197,13 @@ struct Element {
     proto: Option<Vec<u8>>,
 }
 
-/// The elements of all `Forwarded` lines, first to last; one that cannot be read is empty, and ends its line.
+/// The elements of all `Forwarded` lines, first to last; one that cannot be read is empty, and ends its line. None where
+/// the other family speaks.
 fn elements(headers: &HeaderMap) -> Vec<Element> {
     let mut elements = Vec::new();
+    if [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST].iter().any(|name| headers.contains_key(name)) {
+        return elements;
+    }
     for line in headers.get_all(FORWARDED) {
         let mut rest = Some(line.as_bytes());
         while let Some(text) = rest {

@@ -87,8 +87,6 @@ pub enum Privacy {
     Public,
     /// It was made for somebody who is logged in, or refuses somebody who is not.
     Protected,
-    /// It sets or clears a session: no cache may keep it, whatever the app says (COOKIE-17).
-    Session,
 }
 
 /// How the browser reached us.
@@ -294,10 +292,6 @@ fn has_frame_ancestors(policies: &[u8]) -> bool {
 fn restrict_caching(headers: &mut HeaderMap, cache: CachePolicy, answer: &Answer<'_>) -> bool {
     match answer.privacy {
         Privacy::Public => return false,
-        Privacy::Session => {
-            headers.insert(CACHE_CONTROL, NO_STORE);
-            return false;
-        }
         Privacy::Protected if cache == CachePolicy::App => return false,
         Privacy::Protected => {}
     }

@@ -42,10 +42,11 @@ pub fn clean_request(headers: &mut HeaderMap, method: &Method, version: Version)
     Cleaned { websocket, taken }
 }
 
-/// Takes out of an answer what belongs to the connection to the app.
+/// Takes out of an answer what belongs to the connection to the app, and what only the gateway may say.
 pub fn clean_response(headers: &mut HeaderMap) {
     remove_named_in_connection(headers);
-    let ended: Vec<HeaderName> = headers.keys().filter(|name| ends_here(name.as_str())).cloned().collect();
+    let ends = |name: &&HeaderName| ends_here(name.as_str()) || speaks_for_us(name.as_str());
+    let ended: Vec<HeaderName> = headers.keys().filter(ends).cloned().collect();
     for name in &ended {
         headers.remove(name);
     }
@@ -105,6 +106,12 @@ fn ends_here(name: &str) -> bool {
             | "http2-settings"
             | "expect"
     )
+}
+
+/// Fields of an answer that speak for the whole origin, which is ours: `Alt-Svc` would lead the browser to the app past
+/// us (RFC 7838 §3), the others bind sessions to a device under names that our own cookie may have (DBSC §8).
+fn speaks_for_us(name: &str) -> bool {
+    name == "alt-svc" || ["secure-session-", "sec-session-"].iter().any(|family| name.starts_with(family))
 }
 
 /// Fields that only a proxy or the app's own server may set, and names that CGI and WSGI fold into others.
@@ -200,6 +207,19 @@ mod tests {
         let mut answer = headers(&lines);
         clean_response(&mut answer);
         assert!(answer.is_empty());
+    }
+
+    #[test]
+    fn no_app_speaks_for_the_origin() {
+        let mut answer = headers(&[
+            ("Alt-Svc", "h3=\":5001\""),
+            ("Secure-Session-Registration", "(ES256)"),
+            ("Sec-Session-Challenge", "\"c\""),
+            ("Secure-Session-Challenge", "\"c\""),
+            ("Session-Id", "the app's own"),
+        ]);
+        clean_response(&mut answer);
+        assert_eq!(answer, headers(&[("session-id", "the app's own")]));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Gateway {
         }
         exchange.arrived = Some(arrived);
         if visitor.peer.entrance == Entrance::Redirect {
-            return Err(self.to_https(exchange));
+            return Err(self.to_https(visitor, exchange));
         }
         if forwarded::loops(&head.headers) {
             return Err(Reject::Loop);
@@ -83,7 +83,7 @@ impl Gateway {
         head: &Parts,
     ) -> Result<Arc<Arrived>, Reject> {
         let written = written_authority(head)?;
-        let from_proxy = self.shared.trusted_proxies.contains(visitor.peer.addr.0.ip());
+        let from_proxy = self.shared.trusted_proxies.contains(visitor.peer.socket.0.ip());
         // Behind a proxy one connection carries many clients: nothing of it can be remembered.
         if !from_proxy && let Some(arrived) = visitor.arrived(written) {
             return Ok(arrived);
@@ -106,7 +106,8 @@ impl Gateway {
         Ok(arrived)
     }
 
-    /// Plain HTTP is served only for a listed terminator that says the browser came in by https.
+    /// Plain HTTP is served only for a listed terminator that says the browser came in by https. The terminator is who
+    /// opened the socket, whomever its PROXY header names.
     fn behind_terminator(
         &self,
         visitor: &Visitor,
@@ -114,10 +115,10 @@ impl Gateway {
         headers: &HeaderMap,
         own: Authority,
     ) -> Result<Authority, Reject> {
-        if !self.shared.trusted_proxies.contains(visitor.peer.addr.0.ip()) {
+        let (peer, trusted) = (visitor.peer.socket, &self.shared.trusted_proxies);
+        if !trusted.contains(peer.0.ip()) {
             return Err(Reject::UntrustedTerminator);
         }
-        let (peer, trusted) = (visitor.peer.addr, &self.shared.trusted_proxies);
         exchange.scheme = forwarded::scheme(peer, headers, trusted);
         if exchange.scheme == Scheme::Http {
             exchange.record(
@@ -132,13 +133,18 @@ impl Gateway {
         Ok(authority)
     }
 
-    fn to_https(&self, exchange: &Exchange) -> Reject {
+    fn to_https(&self, visitor: &Visitor, exchange: &Exchange) -> Reject {
         let Some(authority) = exchange.authority() else { return Reject::BadHost };
         let safe = matches!(exchange.method, Method::GET | Method::HEAD);
         if !safe || !self.shared.routes.knows(&authority.host) {
             return Reject::PlainHttp;
         }
-        let secure = Authority { host: authority.host.clone(), port: Some(self.shared.https_port) };
+        // A browser that came to another port than ours came through a mapping of ports. Ours mean nothing there, and
+        // whoever maps 80 maps 443.
+        let reached = authority.port.unwrap_or_else(|| Scheme::Http.default_port());
+        let mapped = reached != visitor.peer.local.port();
+        let port = if mapped { Scheme::Https.default_port() } else { self.shared.https_port };
+        let secure = Authority { host: authority.host.clone(), port: Some(port) };
         Reject::ToHttps(format!("{}{}", secure.origin(Scheme::Https), exchange.target()))
     }
 }

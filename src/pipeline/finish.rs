@@ -64,7 +64,8 @@ impl Gateway {
         let status = reply.response.status();
         let headers = reply.response.headers_mut();
         let (Some(site), Some(authority)) = (&exchange.site, exchange.authority()) else {
-            return harden::own_page(headers, &Hsts::Auto, transport);
+            // Nobody knows whether the site that was meant promises anything.
+            return harden::own_page(headers, &Hsts::Off, transport);
         };
         let privacy = match reply.voice {
             Voice::Own => return harden::own_page(headers, &site.responses.hsts, transport),

@@ -143,12 +143,15 @@ pub(super) async fn serve<S: Handler>(
 async fn establish(arrival: Arrival, shared: &Shared) -> io::Result<(Peer, Transport)> {
     let stream = TcpStream::from_std(arrival.stream)?;
     let local = canonical(stream.local_addr()?);
-    let mut addr = canonical(arrival.addr);
+    let opener = PeerAddr(canonical(arrival.addr));
     let mut socket = Socket::new(stream, arrival.slot);
-    if shared.trusted.contains(addr.ip()) {
-        addr = proxy_protocol::read(&mut socket).await?.map_or(addr, canonical);
-    }
-    let mut peer = Peer { addr: PeerAddr(addr), local, entrance: arrival.entrance, tls: None };
+    let named = if shared.trusted.contains(opener.0.ip()) {
+        proxy_protocol::read(&mut socket).await?.map(|named| PeerAddr(canonical(named)))
+    } else {
+        None
+    };
+    let addr = named.unwrap_or(opener);
+    let mut peer = Peer { socket: opener, addr, local, entrance: arrival.entrance, tls: None };
     if arrival.entrance != Entrance::Https {
         return Ok((peer, Transport::Plain(socket)));
     }

@@ -68,20 +68,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// Connections open now, tunnels included.
-    pub fn connections(&self) -> usize {
-        (self.most as usize).saturating_sub(self.room.available_permits())
-    }
-
-    /// [`Running::connections`] for whoever reads it now and then.
-    pub fn connections_reading(&self) -> impl Fn() -> usize + Send + Sync + use<> {
-        let (room, most) = (Arc::clone(&self.room), self.most as usize);
-        move || most.saturating_sub(room.available_permits())
-    }
-
     /// What is counted.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.shared.figures
+    }
+
+    // Not from the room that is left: whoever waits for all of it, as `drain` does, holds what is free already.
+    fn open(&self) -> usize {
+        self.shared.figures.open.load(Ordering::Relaxed)
     }
 
     /// Ends the server: connections that wait in the kernel's queue are still taken, then the listening sockets close;
@@ -93,12 +87,12 @@ impl Running {
             // The sender's end says no more than that the acceptor is gone, however it went.
             drop(done.await);
         }
-        let open = self.connections();
+        let open = self.open();
         self.shared.drain.begin();
         let all_gone = self.room.acquire_many(self.most);
         let cut = match timeout(grace, all_gone).await {
             Ok(_all) => 0,
-            Err(_elapsed) => self.connections(),
+            Err(_elapsed) => self.open(),
         };
         self.team = None;
         let threads = std::mem::take(&mut self.threads);

@@ -7,7 +7,6 @@ use std::net::TcpListener as StdListener;
 use std::net::TcpStream as StdStream;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use socket2::Domain;
@@ -196,8 +195,13 @@ impl Reception {
                 return;
             }
         };
-        self.figures.accepted.fetch_add(1, Ordering::Relaxed);
-        self.team.hand_over(|load| Arrival { stream, addr, entrance, slot: Slot::new(permit, load) });
+        let figures = Arc::clone(&self.figures);
+        self.team.hand_over(|load| Arrival {
+            stream,
+            addr,
+            entrance,
+            slot: Slot::new(permit, load, figures),
+        });
     }
 
     // Closing a listening socket resets what its queue holds; those clients were told they are connected.

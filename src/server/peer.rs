@@ -39,7 +39,9 @@ pub struct TlsInfo {
 /// The other end of one connection: what its handler is made with.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Who opened it; what a trusted proxy said in a PROXY header, where it sent one.
+    /// Who opened it.
+    pub socket: PeerAddr,
+    /// Whom it speaks for: the address in a trusted proxy's PROXY header, else the same.
     pub addr: PeerAddr,
     /// Our end of it.
     pub local: SocketAddr,

@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
 
+use crate::server::figures::Figures;
 use crate::server::pulse::Pulse;
 
 const SCRATCH: usize = 16 * 1024;
@@ -34,21 +35,25 @@ thread_local! {
 /// that comes about and whoever holds it then.
 #[derive(Debug)]
 pub(super) struct Slot {
-    _permit: OwnedSemaphorePermit,
     load: Arc<AtomicUsize>,
+    figures: Arc<Figures>,
+    // Last: when there is room again, the connection is counted no more.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Slot {
-    /// Counts one more on a worker.
-    pub(super) fn new(permit: OwnedSemaphorePermit, load: Arc<AtomicUsize>) -> Self {
+    /// Counts one more, on a worker and in all.
+    pub(super) fn new(permit: OwnedSemaphorePermit, load: Arc<AtomicUsize>, figures: Arc<Figures>) -> Self {
         load.fetch_add(1, Ordering::Relaxed);
-        Self { _permit: permit, load }
+        figures.open.fetch_add(1, Ordering::Relaxed);
+        Self { load, figures, _permit: permit }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.load.fetch_sub(1, Ordering::Relaxed);
+        self.figures.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -67,6 +67,8 @@ struct Shard(Mutex<Vec<u8>>);
 struct Flushes {
     asked: u64,
     done: u64,
+    /// Somebody waited in vain, and nothing was written since.
+    stuck: bool,
 }
 
 impl Outlet {
@@ -114,14 +116,20 @@ impl Outlet {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything appended before is written, at most two seconds: a stuck sink must not hold up the
-    /// process's end.
+    /// Waits until everything appended before is written, at most two seconds, and not again for a sink that has let
+    /// somebody wait in vain: one that is stuck must not hold up the process's end.
     pub(crate) fn flush(&self) {
         let mut flushes = lock(&self.shared.flushes);
+        if flushes.stuck {
+            return;
+        }
         flushes.asked += 1;
         let mine = flushes.asked;
         self.writer.unpark();
-        drop(self.shared.flushed.wait_timeout_while(flushes, FLUSH_PATIENCE, |flushes| flushes.done < mine));
+        let unwritten = |flushes: &mut Flushes| flushes.done < mine;
+        let waited = self.shared.flushed.wait_timeout_while(flushes, FLUSH_PATIENCE, unwritten);
+        let (mut flushes, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        flushes.stuck = waited.timed_out();
     }
 }
 
@@ -153,7 +161,9 @@ impl Shared {
                     self.lost.fetch_add(sink.write_lines(&batch, self.plan.name), Ordering::Relaxed);
                 }
             }
-            lock(&self.flushes).done = asked;
+            let mut flushes = lock(&self.flushes);
+            (flushes.done, flushes.stuck) = (asked, false);
+            drop(flushes);
             self.flushed.notify_all();
             if closing {
                 return;

@@ -200,10 +200,16 @@ def test_error_pages_say_what_happened_and_give_a_number_to_quote(gateway, alice
 
 
 def test_plain_http_is_redirected_without_any_cookie(gateway):
-    shown = gateway.ask_redirect(head("GET", "/a?b=c", "rec.test", "Cookie: x=y"))
+    host = f"rec.test:{gateway.redirect_port}"
+    shown = gateway.ask_redirect(head("GET", "/a?b=c", host, "Cookie: x=y"))
     assert shown.status == 308 and shown.all("Set-Cookie") == []
-    assert shown.get("Location") in (f"https://rec.test:{gateway.port}/a?b=c", "https://rec.test/a?b=c")
+    assert shown.get("Location") == f"https://rec.test:{gateway.port}/a?b=c"
     assert gateway.ask_redirect(head("HEAD", "/", "rec.test", "Connection: close")).status == 308
+
+
+@pytest.mark.parametrize("host", ["rec.test", "rec.test:8080"])
+def test_whoever_came_to_another_port_came_through_a_mapping_and_is_sent_to_443(gateway, host):
+    assert gateway.ask_redirect(head("GET", "/a", host)).get("Location") == "https://rec.test/a"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])

@@ -1,11 +1,13 @@
 """Running it: commands, health, figures, logs, signals, files that change."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
@@ -376,6 +378,31 @@ def test_idle_connections_do_not_hold_it_up(make_gateway, recorder):
     assert time.monotonic() - began < 5
     for wire in idle:
         wire.close()
+
+
+def test_logs_that_nobody_reads_do_not_hold_it_up(make_gateway, recorder):
+    gateway = make_gateway("unread", [{"hosts": ["rec.test"], "upstream": recorder.upstream}], start=False)
+    gateway.config["log"]["audit"] = "stderr"
+    reading, writing = os.pipe()
+    command = [BINARY, "serve", "--config", gateway.write()]
+    child = subprocess.Popen(command, cwd=gateway.folder, stdout=writing, stderr=writing)
+    try:
+        wait_until(gateway.ready, "the gateway is ready", within=20)
+        # The same pipe by another way, so that the gateway's own end goes on to block.
+        filling = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_NONBLOCK)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(filling, b"x" * 4096)
+        with gateway.wire() as wire:
+            wire.send(head("GET", "/x", gateway.authority()))
+            assert wire.response().status == 401
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(15) == 0
+    finally:
+        child.kill()
+        child.wait()
+        for end in (reading, writing, filling):
+            os.close(end)
 
 
 @pytest.mark.parametrize("change", ["removed", "password"])

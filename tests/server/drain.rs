@@ -3,6 +3,7 @@
 use http::Request;
 use hyper::service::service_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -42,8 +43,11 @@ async fn draining_finishes_what_runs_closes_what_rests_and_cuts_what_stays() {
     let (response, _) = client.ready().await.unwrap().send_request(request, true).unwrap();
     // So that all of them have arrived when the end begins.
     tokio::time::sleep(Duration::from_millis(100)).await;
+    let figures = Arc::clone(gateway.running.figures());
+    assert_eq!(figures.open.load(Ordering::Relaxed), 4);
     let drained = tokio::spawn(gateway.running.drain(Duration::from_secs(2)));
     assert_eq!(rest(&mut resting).await, "");
+    assert!((1..=3).contains(&figures.open.load(Ordering::Relaxed)), "room that is waited for is not in use");
     let answer = rest(&mut busy).await;
     assert!(answer.contains("connection: close") && answer.contains("GET /slow"), "{answer}");
     assert_eq!(response.await.unwrap().status(), 200);

@@ -47,14 +47,14 @@ async fn the_silent_and_the_slow_are_cut_at_their_deadlines() {
     let mut waiting = connect(gateway.http).await;
     waiting.write_all(b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let count = async |wanted: usize| {
-        while gateway.running.connections() != wanted {
+        while gateway.open() != wanted {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     timeout(SOON, count(2)).await.expect("they were not accepted");
     timeout(SOON, count(1)).await.expect("the slow reader is still there");
     assert!(rest(&mut stream).await.len() < 16 << 20);
-    assert_eq!(gateway.running.connections(), 1, "the waiting one was cut");
+    assert_eq!(gateway.open(), 1, "the waiting one was cut");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
@@ -105,7 +106,6 @@ pub(crate) fn limits() -> Limits {
     Limits {
         header_bytes: 32 * 1024,
         headers: 100,
-        body: None,
         header_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
         connections: 1000,
@@ -165,6 +165,13 @@ pub(crate) fn gateway_with(listen: &ListenSettings, limits: Limits) -> Gateway {
         tls,
         files,
         _directory: directory,
+    }
+}
+
+impl Gateway {
+    /// Connections open now.
+    pub(crate) fn open(&self) -> usize {
+        self.running.figures().open.load(Ordering::Relaxed)
     }
 }
 

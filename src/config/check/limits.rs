@@ -37,7 +37,6 @@ pub(super) fn limits(file: &LimitsFile, check: &mut Check<'_>) -> Limits {
     Limits {
         header_bytes: count(header_bytes),
         headers: count(check.number(file.headers.as_ref(), "limits.headers", (10, 1000), HEADERS)),
-        body: file.body.as_ref().and_then(|given| given.value.0.as_ref()).map(|size| size.0),
         header_timeout: check.some_time(
             file.header_timeout.as_ref(),
             "limits.header_timeout",

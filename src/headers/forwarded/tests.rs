@@ -86,10 +86,19 @@ fn the_standard_field_is_read_with_its_grammar() {
 }
 
 #[test]
-fn where_both_fields_disagree_the_peer_counts() {
-    let both = |plain, standard| seen("10.0.0.1", &[("x-forwarded-for", plain), ("forwarded", standard)]);
-    assert_eq!(both("1.2.3.4", "for=1.2.3.4"), "1.2.3.4");
-    assert_eq!(both("1.2.3.4", "for=5.6.7.8"), "10.0.0.1");
+fn the_standard_field_is_silent_where_one_of_the_others_speaks() {
+    let forged = ("forwarded", "for=5.6.7.8;proto=https;host=evil");
+    for (usual, client) in [
+        (("x-forwarded-for", "1.2.3.4"), "1.2.3.4"),
+        (("x-forwarded-proto", "http"), "10.0.0.1"),
+        (("x-forwarded-host", "app"), "10.0.0.1"),
+    ] {
+        assert_eq!(seen("10.0.0.1", &[usual, forged]), client, "{usual:?}");
+        let both = headers(&[usual, forged]);
+        assert_eq!(scheme(peer("10.0.0.1"), &both, &trusted()), Scheme::Http, "{usual:?}");
+        let host = authority(peer("10.0.0.1"), &both, &trusted()).map(|host| host.to_string());
+        assert_eq!(host, (usual.0 == "x-forwarded-host").then(|| "app".to_owned()), "{usual:?}");
+    }
 }
 
 #[test]

@@ -202,8 +202,6 @@ fn caching_follows_policy_and_session() {
         (C::Private, P::Protected, 200, "", "private"),
         (C::App, P::Protected, 200, "", ""),
         (C::App, P::Protected, 200, "public", "public"),
-        (C::App, P::Session, 200, "public, max-age=9", "no-store"),
-        (C::NoStore, P::Session, 304, "", "no-store"),
         (C::NoStore, P::Public, 200, "public", "public"),
         (C::NoStore, P::Protected, 304, "", "private"),
         (C::NoStore, P::Protected, 404, "", "no-store"),
