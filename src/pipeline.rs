@@ -1,6 +1,6 @@
 //! One request, from admission to answer: this file is the table of contents.
 //!
-//! accept → TLS → strict framing (`server`) → **admit** → route → own page, or **session** → **gate** → **forward** →
+//! accept → TLS → strict framing (`server`) → **admit** → own page, or route → **session** → **gate** → **forward** →
 //! back → **finish**. Every answer leaves through `finish`: `handle` returns a [`Finished`], and nothing else makes one.
 
 mod admit;
@@ -125,12 +125,15 @@ impl Gateway {
             }
             admitted => admitted?,
         };
-        let site = self.route(exchange, &path)?;
-        self.find_session(visitor, exchange, &site, &head.headers).await?;
-        if let Some(page) = own::page(&path, exchange.uri.path())? {
-            self.note_forged(exchange, &site, head.headers.keys());
-            return self.own_page(exchange, &site, page, (head, body)).await;
+        if let Some(page) = own::page(&path, exchange.uri.path()) {
+            let desk = self.desk(exchange)?;
+            let action = page?;
+            self.find_session(visitor, exchange, &desk.lifetime, &head.headers).await?;
+            self.note_forged(exchange, &desk.site, head.headers.keys());
+            return self.own_page(exchange, &desk, action, (head, body)).await;
         }
+        let site = self.route(exchange, &path)?;
+        self.find_session(visitor, exchange, &site.lifetime, &head.headers).await?;
         let passage = self.gate(exchange, &site, &path, &head).inspect_err(|_refused| {
             self.note_forged(exchange, &site, head.headers.keys());
         })?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::access::csrf::Csrf;
 use crate::access::path::CanonicalPath;
 use crate::access::rules::Rules;
+use crate::headers::harden::AppCookies;
 use crate::headers::harden::ResponsePolicy;
 use crate::identity::headers::IdentityHeaders;
 use crate::net::Host;
@@ -60,11 +61,43 @@ pub struct Site {
     pub upstream: crate::upstream::Settings,
 }
 
+/// Where people log in and out on a host. The gateway's own pages belong to the host, whatever is mounted where: sites
+/// that share one share its session too, so where they differ the stricter word holds.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The first site with a login, in the order of the configuration: what the pages are logged and sent under.
+    pub site: Arc<Site>,
+    /// The shortest limits of all sites with a login here.
+    pub lifetime: Lifetime,
+    /// Whether the apps' cookies go with their user: if one of these sites says so.
+    pub cookies: AppCookies,
+}
+
+impl Desk {
+    fn of(sites: &[Arc<Site>]) -> Option<Self> {
+        let mut with_login: Vec<&Arc<Site>> = sites.iter().filter(|site| site.login).collect();
+        with_login.sort_by_key(|site| site.id);
+        let (first, rest) = with_login.split_first()?;
+        let alone =
+            Self { site: Arc::clone(first), lifetime: first.lifetime, cookies: first.responses.cookies };
+        Some(rest.iter().fold(alone, |desk, site| Self {
+            lifetime: desk.lifetime.shorter(&site.lifetime),
+            cookies: match site.responses.cookies {
+                AppCookies::Harden => AppCookies::Harden,
+                AppCookies::Pass => desk.cookies,
+            },
+            ..desk
+        }))
+    }
+}
+
 /// All sites, found by host and then by the longest mount that holds the path.
 #[derive(Debug)]
 pub struct Routes {
     /// For each host its sites, longest mount first.
     by_host: HashMap<Host, Vec<Arc<Site>>>,
+    /// The hosts that have a login.
+    desks: HashMap<Host, Desk>,
 }
 
 impl Routes {
@@ -78,7 +111,14 @@ impl Routes {
                 mounted.insert(mounted.partition_point(longer), Arc::clone(&site));
             }
         }
-        Self { by_host }
+        let desk = |(host, sites): (&Host, &Vec<Arc<Site>>)| Some((host.clone(), Desk::of(sites)?));
+        let desks = by_host.iter().filter_map(desk).collect();
+        Self { by_host, desks }
+    }
+
+    /// Where people log in on `host`; nothing if nobody does.
+    pub fn desk(&self, host: &Host) -> Option<&Desk> {
+        self.desks.get(host)
     }
 
     /// The site a request is for; nothing if the host is unknown or nothing is mounted there.
@@ -111,7 +151,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::headers::harden::AppCookies;
     use crate::headers::harden::CachePolicy;
     use crate::headers::harden::Hsts;
     use crate::net::Authority;
@@ -146,6 +185,25 @@ mod tests {
                 response_timeout: Duration::from_mins(1),
             },
         }
+    }
+
+    #[test]
+    fn a_host_has_one_desk_with_the_shortest_limits_of_its_logins() {
+        let times =
+            |idle, absolute| Lifetime::new(Duration::from_secs(idle), Duration::from_secs(absolute)).unwrap();
+        let mut open = site(0, &["a.example", "open.example"], "/");
+        open.login = false;
+        open.lifetime = times(1, 1);
+        let mut wiki = site(1, &["a.example"], "/wiki");
+        wiki.lifetime = times(60, 300);
+        let mut shop = site(2, &["a.example"], "/shop/deep");
+        shop.lifetime = times(90, 200);
+        shop.responses.cookies = AppCookies::Harden;
+        let routes = Routes::new(vec![open, wiki, shop]);
+        let desk = |host: &str| routes.desk(&Host::parse(host).unwrap());
+        let found = desk("a.example").unwrap();
+        assert_eq!((found.site.id, found.lifetime, found.cookies), (1, times(60, 200), AppCookies::Harden));
+        assert!(desk("open.example").is_none() && desk("b.example").is_none());
     }
 
     #[test]

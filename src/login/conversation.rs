@@ -1,5 +1,7 @@
 //! One visit to a place of ours: what comes in, what goes out, and what every visit is checked for first.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderValue;
@@ -22,8 +24,8 @@ use crate::net::Scheme;
 use crate::pages::ErrorView;
 use crate::pages::ScriptError;
 use crate::pages::error_json;
-use crate::route::Site;
 use crate::session::Presence;
+use crate::session::lifetime::Lifetime;
 use crate::session::record::ReferenceText;
 use crate::session::token::Token;
 use crate::telemetry::audit::Context;
@@ -72,36 +74,37 @@ impl Action {
     }
 }
 
-/// A request to a place of ours.
+/// A request to a place of ours. It owns what it is made of: what a person asked for is done to its end, even if they
+/// leave before the answer.
 #[derive(Debug)]
-pub struct Visit<'a> {
+pub struct Visit {
     /// The present moment.
     pub now: Timestamp,
     /// Who asks.
     pub client: ClientAddr,
-    /// On which site.
-    pub site: &'a Site,
+    /// How long sessions live on this host.
+    pub lifetime: Lifetime,
     /// How the browser came in.
     pub scheme: Scheme,
     /// The host and port it used.
-    pub authority: &'a Authority,
+    pub authority: Authority,
     /// The method.
-    pub method: &'a Method,
+    pub method: Method,
     /// The headers as the browser sent them.
-    pub headers: &'a HeaderMap,
+    pub headers: HeaderMap,
     /// The query.
-    pub query: Option<&'a str>,
+    pub query: Option<String>,
     /// The body of a POST, at most 16 KiB.
-    pub body: &'a [u8],
+    pub body: Bytes,
     /// The session. Its idle clock must not have been moved for this visit.
-    pub presence: &'a Presence,
+    pub presence: Presence,
     /// The number of the request in the logs.
-    pub request_id: &'a str,
+    pub request_id: String,
     /// Which place.
     pub action: Action,
 }
 
-impl Visit<'_> {
+impl Visit {
     /// The host the browser is on.
     pub(crate) fn host(&self) -> &Host {
         &self.authority.host
@@ -109,7 +112,7 @@ impl Visit<'_> {
 
     /// Whether a document of this very origin sent the request.
     pub(crate) fn source(&self) -> Source {
-        match provenance(self.headers, self.authority, self.scheme) {
+        match provenance(&self.headers, &self.authority, self.scheme) {
             Provenance::Foreign(reason) => Source::Foreign(reason),
             Provenance::Own => {
                 let said = self.headers.get("sec-fetch-site");
@@ -189,12 +192,22 @@ pub struct Answer {
     pub user: Option<UserName>,
     /// How an attempt to log in went, if there was one.
     pub outcome: Option<Outcome>,
+    /// Whether the browser is nobody's now, or may be another person's than before: what apps left in it is not for
+    /// whoever uses it next.
+    pub parted: bool,
 }
 
 impl Answer {
     /// This answer, with all cookies as they are.
     pub(crate) fn new(response: Response<Bytes>) -> Self {
-        Self { response, session: SessionCookie::Keep, cookies: Vec::new(), user: None, outcome: None }
+        Self {
+            response,
+            session: SessionCookie::Keep,
+            cookies: Vec::new(),
+            user: None,
+            outcome: None,
+            parted: false,
+        }
     }
 
     /// With this done to the session cookie.
@@ -218,6 +231,11 @@ impl Answer {
         Self { outcome: Some(outcome), ..self }
     }
 
+    /// And the browser may have changed hands, or not.
+    pub(crate) fn parted(self, parted: bool) -> Self {
+        Self { parted, ..self }
+    }
+
     /// With the seconds after which trying again makes sense (RFC 9110 §10.2.3).
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -227,11 +245,22 @@ impl Answer {
 
 impl Login {
     /// Answers a visit to a place of ours. A store that fails makes a 503, never somebody anonymous.
-    pub async fn visit(&self, visit: Visit<'_>) -> Answer {
-        let visit = &visit;
-        if !visit.site.login && !matches!(visit.action, Action::Session | Action::SessionExtend) {
-            return self.fail(visit, StatusCode::NOT_FOUND, None);
+    ///
+    /// A POST is carried out as a task of its own: whoever closes the connection meanwhile does not leave a password
+    /// written but nobody told, or a session ended in the store alone.
+    pub async fn visit(self: Arc<Self>, visit: Visit) -> Answer {
+        if visit.method != Method::POST {
+            return self.attend(&visit).await;
         }
+        let (request_id, login) = (visit.request_id.clone(), Arc::clone(&self));
+        let done = tokio::spawn(async move { login.attend(&visit).await }).await;
+        done.unwrap_or_else(|_panicked_or_shutting_down| {
+            let view = ErrorView::new(StatusCode::INTERNAL_SERVER_ERROR, &request_id);
+            Answer::new(self.pages.error(&view))
+        })
+    }
+
+    async fn attend(&self, visit: &Visit) -> Answer {
         let get = visit.method == Method::GET || visit.method == Method::HEAD;
         let post = visit.method == Method::POST;
         match visit.action {
@@ -257,7 +286,7 @@ impl Login {
     }
 
     /// The form of a POST that may have come from a page of ours; else the answer that refuses it.
-    pub(crate) fn posted(&self, visit: &Visit<'_>) -> Result<Form, Box<Answer>> {
+    pub(crate) fn posted(&self, visit: &Visit) -> Result<Form, Box<Answer>> {
         if let Source::Foreign(reason) = visit.source() {
             self.tell(visit, &Event::MaliciousCsrf { reason, enforced: true });
             return Err(Box::new(self.fail(visit, StatusCode::FORBIDDEN, Some(FOREIGN))));
@@ -270,16 +299,16 @@ impl Login {
         {
             return Err(Box::new(self.fail(visit, StatusCode::UNSUPPORTED_MEDIA_TYPE, None)));
         }
-        Form::parse(visit.body).ok_or_else(|| Box::new(self.fail(visit, StatusCode::BAD_REQUEST, None)))
+        Form::parse(&visit.body).ok_or_else(|| Box::new(self.fail(visit, StatusCode::BAD_REQUEST, None)))
     }
 
     /// An error page that leads on: to the login page for those who are not logged in, and to the start page.
-    pub(crate) fn fail(&self, visit: &Visit<'_>, status: StatusCode, text: Option<&str>) -> Answer {
-        let mut view = ErrorView::new(status, visit.request_id);
+    pub(crate) fn fail(&self, visit: &Visit, status: StatusCode, text: Option<&str>) -> Answer {
+        let mut view = ErrorView::new(status, &visit.request_id);
         if let Some(text) = text {
             view = view.text(text);
         }
-        if visit.site.login && !matches!(visit.presence, Presence::Active(_)) {
+        if !matches!(visit.presence, Presence::Active(_)) {
             view = view.sign_in("/.vestibule/login");
         }
         Answer::new(self.pages.error(&view))
@@ -287,16 +316,16 @@ impl Login {
 
     /// The same for scripts.
     pub(crate) fn fail_script(
-        visit: &Visit<'_>,
+        visit: &Visit,
         status: StatusCode,
         error: &'static str,
         message: &'static str,
     ) -> Answer {
         let login = (status == StatusCode::UNAUTHORIZED).then_some("/.vestibule/login");
-        Answer::new(error_json(status, &ScriptError { error, message, login, request_id: visit.request_id }))
+        Answer::new(error_json(status, &ScriptError { error, message, login, request_id: &visit.request_id }))
     }
 
-    pub(crate) fn wrong_method(&self, visit: &Visit<'_>) -> Answer {
+    pub(crate) fn wrong_method(&self, visit: &Visit) -> Answer {
         let mut answer = match visit.action {
             Action::Session | Action::SessionExtend => Self::fail_script(
                 visit,
@@ -313,8 +342,8 @@ impl Login {
     }
 
     /// Records an event of the session the visit came with.
-    pub(crate) fn tell(&self, visit: &Visit<'_>, event: &Event<'_>) {
-        let session = match visit.presence {
+    pub(crate) fn tell(&self, visit: &Visit, event: &Event<'_>) {
+        let session = match &visit.presence {
             Presence::Active(session) => Some(session),
             Presence::Anonymous | Presence::Ended(_) => None,
         };
@@ -326,7 +355,7 @@ impl Login {
     /// Records an event about this user and session.
     pub(crate) fn tell_of(
         &self,
-        visit: &Visit<'_>,
+        visit: &Visit,
         user: Option<&str>,
         session: Option<&str>,
         event: &Event<'_>,
@@ -337,7 +366,7 @@ impl Login {
             host: Some(visit.host().as_str()),
             method: Some(visit.method.as_str()),
             path: Some(visit.action.path()),
-            request_id: Some(visit.request_id),
+            request_id: Some(&visit.request_id),
             user,
             session,
         };

@@ -61,8 +61,29 @@ impl Pre {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Device([u8; 16]);
 
+/// What a browser holds of the apps behind us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// Nothing, since they logged out; what came later came from nobody we know.
+    Nothing,
+    /// Cookies of the person whose device it is, or none.
+    OwnersCookies,
+}
+
+impl Holds {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::OwnersCookies => 1,
+        }
+    }
+}
+
 /// Remembers on which devices an account's owner logged in before, without storing anything: the browser keeps a
 /// random number and our keyed hash of it and the name. Somebody else's guesses can then never lock the owner out.
+///
+/// It also tells whose cookies of the apps the browser may hold, however the last session ended: idle, by a restart, in
+/// a browser that was closed. A browser keeps the last one alone, so who is not known by it is somebody else.
 #[derive(Debug)]
 pub(crate) struct Devices(Mac);
 
@@ -74,22 +95,49 @@ impl Devices {
 
     /// The device, if `user` logged in on it before.
     pub(crate) fn known(&self, headers: &HeaderMap, user: &UserName) -> Option<Device> {
+        self.read(headers, user).map(|(device, _)| device)
+    }
+
+    /// Whether the apps' cookies in this browser are `user`'s, as far as anybody can know.
+    pub(crate) fn holds_cookies_of(&self, headers: &HeaderMap, user: &UserName) -> bool {
+        self.read(headers, user).is_some_and(|(_, holds)| holds == Holds::OwnersCookies)
+    }
+
+    /// What makes this browser a known device of `user`, at their login.
+    pub(crate) fn remember(&self, user: &UserName) -> Option<HeaderValue> {
+        self.write(user, Device(random()), Holds::OwnersCookies)
+    }
+
+    /// What leaves this browser a known device of `user` with nothing of theirs in it, at their logout.
+    pub(crate) fn emptied(&self, headers: &HeaderMap, user: &UserName) -> Option<HeaderValue> {
+        self.write(user, self.known(headers, user)?, Holds::Nothing)
+    }
+
+    fn read(&self, headers: &HeaderMap, user: &UserName) -> Option<(Device, Holds)> {
         let Found::One(value) = find(headers, DEVICE_COOKIE) else {
             return None;
         };
         let bytes = from_base64url(value)?;
-        let (id, tag) = bytes.split_first_chunk::<16>()?;
-        self.0.verify(&[user.as_str().as_bytes(), id], tag).then_some(Device(*id))
+        let (id, rest) = bytes.split_first_chunk::<16>()?;
+        let (byte, tag) = rest.split_first()?;
+        let holds = [Holds::Nothing, Holds::OwnersCookies].into_iter().find(|holds| holds.byte() == *byte)?;
+        self.0.verify(&[user.as_str().as_bytes(), id, &[*byte]], tag).then_some((Device(*id), holds))
     }
 
-    /// What makes this browser a known device of `user`.
-    pub(crate) fn remember(&self, user: &UserName) -> Option<HeaderValue> {
-        let id = random::<16>();
-        let mut value = id.to_vec();
-        value.extend_from_slice(&self.0.sign(&[user.as_str().as_bytes(), &id]));
-        written(DEVICE_COOKIE, &base64url(&value))
+    fn write(&self, user: &UserName, device: Device, holds: Holds) -> Option<HeaderValue> {
+        let byte = [holds.byte()];
+        let mut value = device.0.to_vec();
+        value.extend_from_slice(&byte);
+        value.extend_from_slice(&self.0.sign(&[user.as_str().as_bytes(), &device.0, &byte]));
+        let value = base64url(&value);
+        let cookie = plain(DEVICE_COOKIE, &value).max_age(KNOWN_FOR).build();
+        HeaderValue::from_str(&cookie.to_string()).ok()
     }
 }
+
+/// A device is forgotten when nobody logged in on it for so long. It outlives the browser's session, as the apps'
+/// lasting cookies do.
+const KNOWN_FOR: Duration = Duration::days(180);
 
 fn plain<'a>(name: &'a str, value: &'a str) -> cookie::CookieBuilder<'a> {
     Cookie::build((name, value)).path("/").secure(true).http_only(true).same_site(SameSite::Lax)
@@ -152,6 +200,24 @@ mod tests {
                 "Secure"
             ]
         );
+    }
+
+    #[test]
+    fn a_device_tells_whose_cookies_it_holds_until_they_log_out() {
+        let devices = Devices::new(&Key::generate());
+        let (alice, bob) = (UserName::parse("alice").unwrap(), UserName::parse("bob").unwrap());
+        let pair = |set: HeaderValue| headers(set.to_str().unwrap().split(';').next().unwrap());
+        let used = pair(devices.remember(&alice).unwrap());
+        assert!(devices.holds_cookies_of(&used, &alice) && !devices.holds_cookies_of(&used, &bob));
+        let emptied = pair(devices.emptied(&used, &alice).unwrap());
+        assert!(!devices.holds_cookies_of(&emptied, &alice));
+        assert_eq!(devices.known(&emptied, &alice), devices.known(&used, &alice));
+        assert!(devices.emptied(&used, &bob).is_none());
+        let mut forged =
+            from_base64url(emptied["cookie"].as_bytes().split(|b| *b == b'=').nth(1).unwrap()).unwrap();
+        forged[16] = 1;
+        let forged = headers(&format!("{DEVICE_COOKIE}={}", base64url(&forged)));
+        assert!(devices.known(&forged, &alice).is_none());
     }
 
     #[test]

@@ -37,9 +37,9 @@ pub(crate) enum ReplaceError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] UsersError),
-    /// Somebody else gave the account another password, or took it away.
+    /// Somebody else gave the account another password, disabled it, or took it away. The file was read again.
     #[error("the account was changed by somebody else")]
-    Changed,
+    Changed(Box<Change>),
 }
 
 /// A password to put in the place of another.
@@ -97,7 +97,8 @@ impl Directory {
         Ok((loaded.digest != self.current.load().digest).then(|| self.swap(loaded)))
     }
 
-    /// Puts a new hash in the file, if the old one is still there, and reads the file again.
+    /// Puts a new hash in the file, if the old one is still there and the account is not disabled, and reads the file
+    /// again. The change of the hash ends nobody's session; whatever else the file says anew does.
     pub(crate) async fn replace(
         &self,
         pool: &Pool,
@@ -106,14 +107,23 @@ impl Directory {
         let _changing = self.changing.lock().await;
         let path = self.path.clone();
         let name = replacement.name.clone();
-        let written = pool
+        let (stood, loaded) = pool
             .run(move || {
-                let replaced = file::edit(&path, |document| Ok(put(document, &replacement)))?;
-                Ok::<_, UsersError>(replaced.then(|| file::load(&path)))
+                let stood = file::edit(&path, |document| Ok(put(document, &replacement)))?;
+                Ok::<_, UsersError>((stood, file::load(&path)?))
             })
             .await??;
-        let mut change = self.swap(written.ok_or(ReplaceError::Changed)??);
+        let before = self.account(&name);
+        let after = loaded.users.get(&name).cloned();
+        let mut change = self.swap(loaded);
+        let Some((stood, put)) = stood else {
+            return Err(ReplaceError::Changed(Box::new(change)));
+        };
+        // What an administrator wrote since the file was last read counts as if it had been read then.
+        let goes_on = before.is_some_and(|before| before.goes_on_as(&stood))
+            && after.is_some_and(|after| put.goes_on_as(&after));
         change.ended.retain(|ended| *ended != name);
+        change.ended.extend((!goes_on).then_some(name));
         Ok(change)
     }
 
@@ -127,15 +137,19 @@ impl Directory {
     }
 }
 
-fn put(document: &mut Document, replacement: &Replacement) -> bool {
-    let entry =
-        document.get_mut(replacement.name.as_str()).filter(|entry| entry.password == replacement.old.text());
-    let Some(entry) = entry else {
-        return false;
-    };
+/// Replaces the hash, if it is the one that is to be replaced; gives the account as it stood in the file, and as it was
+/// put there.
+fn put(document: &mut Document, replacement: &Replacement) -> Option<(Account, Account)> {
+    let name = replacement.name.as_str();
+    let entry = document.get_mut(name)?;
+    let stood = Account::of(name, entry).ok().filter(|account| !account.disabled)?;
+    if stood.password != replacement.old {
+        return None;
+    }
     entry.password = replacement.new.text();
     entry.must_change &= !replacement.chosen;
-    true
+    let put = Account::of(name, entry).ok()?;
+    Some((stood, put))
 }
 
 #[cfg(test)]
@@ -177,7 +191,37 @@ mod tests {
         let alice = users.account(&name("alice")).unwrap();
         assert!(alice.password == new && !alice.must_change);
         let stale = users.replace(&pool, replacement(&old, &hash())).await;
-        assert!(matches!(stale, Err(ReplaceError::Changed)));
+        assert!(matches!(stale, Err(ReplaceError::Changed(_))));
+    }
+
+    #[tokio::test]
+    async fn what_an_administrator_wrote_just_before_our_change_is_news_too() {
+        let text = hash().text();
+        let line = |more: &str| format!("users:\n  alice: {{ password: '{text}'{more} }}\n");
+        for (edit, stored) in [
+            (line(", groups: [staff]"), true),
+            (line(", groups: [staff, admins], must_change: true"), true),
+            (line(", groups: [staff, admins], email: a@b.example"), true),
+            (line(", groups: [staff, admins], disabled: true"), false),
+            (line(", groups: [staff, admins]").replace(&text, &hash().text()), false),
+            ("users: {}\n".to_owned(), false),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("users.yaml");
+            std::fs::write(&path, line(", groups: [staff, admins]")).unwrap();
+            let users = Directory::open(&path).unwrap();
+            let pool = Pool::start().unwrap();
+            let old = users.account(&name("alice")).unwrap().password;
+            std::fs::write(&path, &edit).unwrap();
+            let replacement = Replacement { name: name("alice"), old, new: hash(), chosen: true };
+            let ended = match users.replace(&pool, replacement).await {
+                Ok(change) if stored => change.ended,
+                Err(ReplaceError::Changed(change)) if !stored => change.ended,
+                other => panic!("{edit} gave {other:?}"),
+            };
+            assert_eq!(ended, [name("alice")], "{edit}");
+            assert!(users.reload().await.unwrap().is_none());
+        }
     }
 
     #[tokio::test]

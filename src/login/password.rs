@@ -7,8 +7,6 @@ use http::StatusCode;
 use crate::identity::user::UserName;
 use crate::login::Login;
 use crate::login::conversation::Answer;
-use crate::login::conversation::Outcome;
-use crate::login::conversation::SessionCookie;
 use crate::login::conversation::Source;
 use crate::login::conversation::Visit;
 use crate::login::cookies::Pre;
@@ -65,13 +63,15 @@ impl Holder<'_> {
 enum Unchanged {
     Policy(PolicyProblem),
     Busy,
+    /// The account was changed or disabled by somebody else.
+    Overtaken,
     Failed(String),
 }
 
 impl Login {
     /// The page to change one's password; whoever is not signed in signs in first.
-    pub(crate) fn show_password(&self, visit: &Visit<'_>) -> Answer {
-        match visit.presence {
+    pub(crate) fn show_password(&self, visit: &Visit) -> Answer {
+        match &visit.presence {
             Presence::Active(session) => {
                 self.form(visit, Holder::Session(session), StatusCode::OK, Err(None))
             }
@@ -81,13 +81,7 @@ impl Login {
     }
 
     /// Shown in place of a session to somebody whose right password must be changed first (one-time passwords).
-    pub(crate) fn must_change(
-        &self,
-        visit: &Visit<'_>,
-        pre: &Pre,
-        account: &Account,
-        target: &Target,
-    ) -> Answer {
+    pub(crate) fn must_change(&self, visit: &Visit, pre: &Pre, account: &Account, target: &Target) -> Answer {
         let name = account.user.name.clone();
         let ticket = &Ticket::new(name, &account.password, target.clone(), visit.now);
         let holder = Holder::Ticket { pre, ticket };
@@ -95,27 +89,27 @@ impl Login {
     }
 
     /// An attempt to change the password.
-    pub(crate) async fn change_password(&self, visit: &Visit<'_>) -> Answer {
+    pub(crate) async fn change_password(&self, visit: &Visit) -> Answer {
         let form = match self.posted(visit) {
             Ok(form) => form,
             Err(refusal) => return *refusal,
         };
         if let Some(sealed) = form.get("ticket") {
-            let pre = Pre::of(visit.headers);
+            let pre = Pre::of(&visit.headers);
             let opened = self.tickets.open(sealed, pre.value(), visit.host(), visit.now);
             return match opened {
                 Some(ticket) => self.change_by_ticket(visit, &form, &pre, &ticket).await,
                 None => self.sign_in_again(visit, TICKET_OVER),
             };
         }
-        match visit.presence {
+        match &visit.presence {
             Presence::Active(session) => self.change_by_session(visit, &form, session).await,
             Presence::Anonymous => self.to_login(visit, None),
             Presence::Ended(why) => self.to_login(visit, Some(*why)),
         }
     }
 
-    async fn change_by_ticket(&self, visit: &Visit<'_>, form: &Form, pre: &Pre, ticket: &Ticket) -> Answer {
+    async fn change_by_ticket(&self, visit: &Visit, form: &Form, pre: &Pre, ticket: &Ticket) -> Answer {
         let holder = Holder::Ticket { pre, ticket };
         if let Some(refusal) = self.check_token(visit, form, holder) {
             return refusal;
@@ -140,7 +134,7 @@ impl Login {
         }
     }
 
-    async fn change_by_session(&self, visit: &Visit<'_>, form: &Form, session: &Arc<Session>) -> Answer {
+    async fn change_by_session(&self, visit: &Visit, form: &Form, session: &Arc<Session>) -> Answer {
         let holder = Holder::Session(session);
         if let Some(refusal) = self.check_token(visit, form, holder) {
             return refusal;
@@ -159,7 +153,7 @@ impl Login {
     }
 
     /// A new id for this session, and the end of the user's others if that was asked for.
-    async fn begin_anew(&self, visit: &Visit<'_>, account: &Account, end_others: bool) -> Answer {
+    async fn begin_anew(&self, visit: &Visit, account: &Account, end_others: bool) -> Answer {
         let name = &account.user.name;
         if end_others && let Err(error) = self.sessions.end_user(name, Why::UserRemoved).await {
             let reason = &causes(&error);
@@ -173,11 +167,8 @@ impl Login {
                 } else {
                     "Your new password is stored. Your other sessions go on."
                 };
-                Answer::new(self.pages.changed(visit.host().as_str(), text))
-                    .session(SessionCookie::Set(token))
-                    .cookies(self.cookies_after_login(account))
-                    .by(name.clone())
-                    .outcome(Outcome::Success)
+                let page = Answer::new(self.pages.changed(visit.host().as_str(), text));
+                self.admit(visit, account, token, page)
             }
             Err(NoSession::AccountChanged | NoSession::Unavailable) => {
                 self.sign_in_again(visit, CHANGED_SIGN_IN)
@@ -186,7 +177,7 @@ impl Login {
     }
 
     /// Checks the new password of the form and stores it; the account as it is then.
-    async fn store(&self, visit: &Visit<'_>, form: &Form, account: Account) -> Result<Account, Unchanged> {
+    async fn store(&self, visit: &Visit, form: &Form, account: Account) -> Result<Account, Unchanged> {
         let typed = crate::crypto::Secret::new(form.get("new").unwrap_or_default().to_owned());
         let context = [account.user.name.to_string(), visit.host().to_string(), "vestibule".to_owned()];
         let old = account.password.clone();
@@ -217,14 +208,16 @@ impl Login {
                 Ok(Account { password: new, must_change: false, ..account })
             }
             Err(ReplaceError::Busy(_)) => Err(Unchanged::Busy),
-            Err(error @ (ReplaceError::File(_) | ReplaceError::Changed)) => {
-                Err(Unchanged::Failed(error.to_string()))
+            Err(ReplaceError::Changed(change)) => {
+                self.apply(&change).await;
+                Err(Unchanged::Overtaken)
             }
+            Err(ReplaceError::File(error)) => Err(Unchanged::Failed(error.to_string())),
         }
     }
 
     /// The form again, if its token is not good.
-    fn check_token(&self, visit: &Visit<'_>, form: &Form, holder: Holder<'_>) -> Option<Answer> {
+    fn check_token(&self, visit: &Visit, form: &Form, holder: Holder<'_>) -> Option<Answer> {
         let token = form.get("form_token").unwrap_or_default();
         match self.tokens.check(token, &shown(visit, &holder), visit.now) {
             Standing::Good => None,
@@ -239,14 +232,14 @@ impl Login {
         }
     }
 
-    fn current_wrong(&self, visit: &Visit<'_>, holder: Holder<'_>, failure: Failure) -> Answer {
+    fn current_wrong(&self, visit: &Visit, holder: Holder<'_>, failure: Failure) -> Answer {
         let reason = "current_password";
         self.tell(visit, &Event::PasswordChangeFail { reason });
         let text = failure.text("The current password is wrong.");
         failure.mark(self.form(visit, holder, failure.status(), Err(Some(&text))))
     }
 
-    fn not_stored(&self, visit: &Visit<'_>, holder: Holder<'_>, unchanged: Unchanged) -> Answer {
+    fn not_stored(&self, visit: &Visit, holder: Holder<'_>, unchanged: Unchanged) -> Answer {
         let name = Some(holder.name().as_str());
         let tell = |reason| self.tell_of(visit, name, None, &Event::PasswordChangeFail { reason });
         match unchanged {
@@ -261,6 +254,10 @@ impl Login {
                 let page = self.form(visit, holder, Failure::Busy.status(), Err(Some(&text)));
                 Failure::Busy.mark(page)
             }
+            Unchanged::Overtaken => {
+                tell("account_changed");
+                self.sign_in_again(visit, OVERTAKEN)
+            }
             Unchanged::Failed(error) => {
                 tell("users_file");
                 tracing::error!(%error, "a new password could not be stored");
@@ -273,7 +270,7 @@ impl Login {
     /// The page: `Ok` with a notice, or `Err` with what was wrong, if anything.
     fn form(
         &self,
-        visit: &Visit<'_>,
+        visit: &Visit,
         holder: Holder<'_>,
         status: StatusCode,
         says: Result<&str, Option<&str>>,
@@ -301,13 +298,13 @@ impl Login {
         Answer::new(self.pages.password(status, &view)).cookies(set)
     }
 
-    fn to_login(&self, visit: &Visit<'_>, why: Option<Why>) -> Answer {
-        let entrance = self.entrance("/.vestibule/password", visit.authority, why, visit.now);
+    fn to_login(&self, visit: &Visit, why: Option<Why>) -> Answer {
+        let entrance = self.entrance("/.vestibule/password", &visit.authority, why, visit.now);
         Answer::new(see_other(&entrance))
     }
 }
 
-fn shown<'a>(visit: &'a Visit<'_>, holder: &Holder<'_>) -> Shown<'a> {
+fn shown<'a>(visit: &'a Visit, holder: &Holder<'_>) -> Shown<'a> {
     Shown { holder: holder.key(), purpose: Purpose::Password, host: visit.host() }
 }
 
@@ -320,5 +317,6 @@ const TICKET_OVER: &str =
     "That took more than ten minutes, or the password was changed meanwhile. Please sign in.";
 const CHANGED_SIGN_IN: &str = "Your new password is stored. Please sign in with it.";
 const OTHERS_LIVE: &str = "Your new password is stored, but your other sessions could not be ended. Try again in a moment, or ask an administrator.";
+const OVERTAKEN: &str = "Your account was changed by somebody else meanwhile, so your new password was not stored. Please sign in again.";
 const NOT_STORED: &str =
     "The new password could not be stored; the current one stays. Tell whoever runs this site.";

@@ -23,13 +23,16 @@ pub(crate) struct Busy;
 
 /// The threads and their queue. They end when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Pool(mpsc::SyncSender<Job>);
+pub(crate) struct Pool {
+    jobs: mpsc::SyncSender<Job>,
+    patience: Duration,
+}
 
 impl Pool {
     /// So many jobs wait at most.
     const QUEUE: usize = 64;
 
-    /// So long a job may wait and run together.
+    /// So long a job may wait in the queue. Once begun it is waited for: what it did must not be told wrong.
     const PATIENCE: Duration = Duration::from_secs(5);
 
     /// How much less important than other threads these are (`nice`).
@@ -38,36 +41,40 @@ impl Pool {
     /// Half as many threads as processors, at least one.
     pub(crate) fn start() -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        Self::with((processors / 2).max(1), Self::QUEUE)
+        Self::with((processors / 2).max(1), Self::QUEUE, Self::PATIENCE)
     }
 
-    fn with(threads: usize, queue: usize) -> io::Result<Self> {
+    fn with(threads: usize, queue: usize, patience: Duration) -> io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel::<Job>(queue);
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..threads {
             let receiver = Arc::clone(&receiver);
             thread::Builder::new().name(format!("slow-{number}")).spawn(move || work(&receiver))?;
         }
-        Ok(Self(sender))
+        Ok(Self { jobs: sender, patience })
     }
 
-    /// Runs `job` on one of the threads. A job nobody waits for any more is not begun.
+    /// Runs `job` on one of the threads. It is begun soon or not at all: [`Busy`] says that nothing was done, or that
+    /// the job panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Busy> {
-        let (sender, receiver) = oneshot::channel();
+        let (start, mut begun) = oneshot::channel();
+        let (finish, finished) = oneshot::channel();
         let job = move || {
-            if !sender.is_closed() {
-                // The other end may leave while the job runs: then nobody wants its result.
-                drop(sender.send(job()));
+            // Fails where nobody waits any more: then it is not begun.
+            if start.send(()).is_ok() {
+                drop(finish.send(job()));
             }
         };
-        self.0.try_send(Box::new(job)).map_err(|_full| Busy)?;
-        match tokio::time::timeout(Self::PATIENCE, receiver).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(_)) | Err(_) => Err(Busy),
+        self.jobs.try_send(Box::new(job)).map_err(|_full| Busy)?;
+        if tokio::time::timeout(self.patience, &mut begun).await.is_err() {
+            begun.close();
+            // It may have begun in this very moment.
+            begun.try_recv().map_err(|_not_begun| Busy)?;
         }
+        finished.await.map_err(|_panicked| Busy)
     }
 }
 
@@ -101,7 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_says_so_at_once_and_a_panic_ends_only_its_job() {
-        let pool = Arc::new(Pool::with(1, 1).unwrap());
+        let pool = Arc::new(Pool::with(1, 1, Pool::PATIENCE).unwrap());
         let (release, blocked) = mpsc::channel::<()>();
         let (begun, running) = oneshot::channel();
         let hold = move || {
@@ -119,5 +126,27 @@ mod tests {
         assert_eq!(first.await.unwrap(), Ok(()));
         assert_eq!(second.await, Err(Busy));
         assert_eq!(pool.run(|| 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn only_the_wait_in_the_queue_is_limited() {
+        let pool = Arc::new(Pool::with(1, 2, Duration::from_millis(20)).unwrap());
+        let (release, blocked) = mpsc::channel::<()>();
+        let (begun, running) = oneshot::channel();
+        let hold = move || {
+            begun.send(()).unwrap();
+            blocked.recv().unwrap();
+        };
+        let long = pool.run(hold);
+        tokio::pin!(long);
+        assert!(futures_util::poll!(&mut long).is_pending());
+        running.await.unwrap();
+        assert!(futures_util::poll!(&mut long).is_pending());
+        let (done, never) = mpsc::channel::<()>();
+        assert_eq!(pool.run(move || done.send(()).is_ok()).await, Err(Busy));
+        release.send(()).unwrap();
+        assert_eq!(long.await, Ok(()), "it ran longer than a job may wait");
+        assert_eq!(pool.run(|| 7).await, Ok(7));
+        assert!(never.try_recv().is_err(), "a job that was given up was begun");
     }
 }

@@ -5,7 +5,6 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use http::HeaderValue;
 use http::StatusCode;
 use http::header;
 
@@ -13,9 +12,11 @@ use crate::identity::user::UserName;
 use crate::login::Login;
 use crate::login::conversation::Answer;
 use crate::login::conversation::Outcome;
+use crate::login::conversation::SessionCookie;
 use crate::login::conversation::Visit;
 use crate::login::cookies::Pre;
 use crate::login::directory::Change;
+use crate::login::directory::ReplaceError;
 use crate::login::directory::Replacement;
 use crate::login::hash::Hash;
 use crate::login::hash::Password;
@@ -124,14 +125,9 @@ pub(crate) enum NoSession {
 
 impl Login {
     /// Whether `password` is that of `typed`, by way of the throttle and the hashing threads.
-    pub(crate) async fn prove(
-        &self,
-        visit: &Visit<'_>,
-        typed: &str,
-        password: &str,
-    ) -> Result<Proven, Failure> {
+    pub(crate) async fn prove(&self, visit: &Visit, typed: &str, password: &str) -> Result<Proven, Failure> {
         let name = UserName::parse(typed);
-        let device = name.as_ref().and_then(|name| self.devices.known(visit.headers, name));
+        let device = name.as_ref().and_then(|name| self.devices.known(&visit.headers, name));
         let begun = self.throttle().begin(Subject::new(typed, device), visit.client, visit.now);
         let attempt = begun.map_err(|refused| self.refused(visit, name.as_ref(), refused))?;
         let loaded = self.directory.current();
@@ -158,11 +154,15 @@ impl Login {
                 Err(Failure::Wrong)
             }
             Ok(Some((account, renewed))) => {
-                self.throttle().succeeded(&attempt);
                 let account = match renewed {
-                    Some(hash) => self.renew_hash(account, hash).await,
-                    None => account,
+                    Some(hash) => self.renew_hash(account, hash, password).await,
+                    None => Some(account),
                 };
+                let Some(account) = account else {
+                    self.failed(visit, name.as_ref(), &attempt);
+                    return Err(Failure::Wrong);
+                };
+                self.throttle().succeeded(&attempt);
                 let failures = attempt.failures - 1;
                 Ok(Proven { account, failures })
             }
@@ -172,10 +172,10 @@ impl Login {
     /// Begins a session for the account, in place of the one this browser came with.
     pub(crate) async fn begin(
         &self,
-        visit: &Visit<'_>,
+        visit: &Visit,
         account: &Account,
     ) -> Result<(Token, Arc<Session>), NoSession> {
-        let replaces = match visit.presence {
+        let replaces = match &visit.presence {
             Presence::Active(session) => Some(session),
             Presence::Anonymous | Presence::Ended(_) => None,
         };
@@ -185,7 +185,7 @@ impl Login {
             host: visit.host().clone(),
             client: visit.client,
             user_agent: user_agent.and_then(|value| value.to_str().ok()).map(str::to_owned),
-            lifetime: visit.site.lifetime,
+            lifetime: visit.lifetime,
         };
         let begun = self.sessions.begin(login, replaces, visit.now).await;
         let (token, session) = begun.map_err(|error| self.not_begun(visit, &error))?;
@@ -204,10 +204,21 @@ impl Login {
         Ok((token, session))
     }
 
-    /// What every browser gets that logged in: its pre-login cookie goes, and it is known from now on.
-    pub(crate) fn cookies_after_login(&self, account: &Account) -> impl Iterator<Item = HeaderValue> {
-        let device = self.devices.remember(&account.user.name);
-        Pre::deletion().into_iter().chain(device)
+    /// `answer` as every browser gets it that logged in: the session is its own, its pre-login cookie goes, it is known
+    /// from now on, and what apps left in it stays only where it is known to be of the same person. That of somebody
+    /// else, of a stranger who knows the app's session id since, or of nobody knows whom, must not become theirs.
+    pub(crate) fn admit(&self, visit: &Visit, account: &Account, token: Token, answer: Answer) -> Answer {
+        let name = &account.user.name;
+        let goes_on = match &visit.presence {
+            Presence::Active(session) => session.user().name == *name,
+            Presence::Anonymous | Presence::Ended(_) => self.devices.holds_cookies_of(&visit.headers, name),
+        };
+        answer
+            .session(SessionCookie::Set(token))
+            .cookies(Pre::deletion().into_iter().chain(self.devices.remember(name)))
+            .by(name.clone())
+            .outcome(Outcome::Success)
+            .parted(!goes_on)
     }
 
     /// Ends the sessions of those who are no longer what they were, and forgets their failures.
@@ -227,8 +238,9 @@ impl Login {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a better hash of the same password. If that fails the old one serves on.
-    async fn renew_hash(&self, account: Account, hash: Hash) -> Account {
+    /// Stores a better hash of the same password. If that fails the old one serves on. Nothing if the account changed
+    /// meanwhile and `password` is its password no more; another login may just have stored a better hash of it.
+    async fn renew_hash(&self, account: Account, hash: Hash, password: &str) -> Option<Account> {
         let replacement = Replacement {
             name: account.user.name.clone(),
             old: account.password.clone(),
@@ -238,16 +250,25 @@ impl Login {
         match self.directory.replace(&self.pool, replacement).await {
             Ok(change) => {
                 self.apply(&change).await;
-                Account { password: hash, ..account }
+                Some(Account { password: hash, ..account })
             }
-            Err(error) => {
+            Err(ReplaceError::Changed(change)) => {
+                self.apply(&change).await;
+                let secret = Password::new(password)?;
+                let loaded = self.directory.current();
+                let name = account.user.name.clone();
+                let judge = move || loaded.users.verify(Some(&name), &secret).cloned();
+                // Where there is no time to look, the caller finds that the account is another one now.
+                self.pool.run(judge).await.unwrap_or(Some(account))
+            }
+            Err(error @ (ReplaceError::Busy(_) | ReplaceError::File(_))) => {
                 tracing::warn!(%error, "an outdated password hash could not be replaced");
-                account
+                Some(account)
             }
         }
     }
 
-    fn refused(&self, visit: &Visit<'_>, name: Option<&UserName>, refused: Refused) -> Failure {
+    fn refused(&self, visit: &Visit, name: Option<&UserName>, refused: Refused) -> Failure {
         let user = self.known(name);
         match refused {
             Refused::Network(_) => {
@@ -266,7 +287,7 @@ impl Login {
         Failure::Refused(refused)
     }
 
-    fn failed(&self, visit: &Visit<'_>, name: Option<&UserName>, attempt: &Attempt) {
+    fn failed(&self, visit: &Visit, name: Option<&UserName>, attempt: &Attempt) {
         let account = name.and_then(|name| self.directory.account(name));
         let reason = match &account {
             None => "unknown_user",
@@ -288,7 +309,7 @@ impl Login {
         Some(account.user.name.to_string())
     }
 
-    fn not_begun(&self, visit: &Visit<'_>, error: &BeginError) -> NoSession {
+    fn not_begun(&self, visit: &Visit, error: &BeginError) -> NoSession {
         match error {
             BeginError::Full => {
                 let limit = self.sessions.live();

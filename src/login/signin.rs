@@ -4,8 +4,6 @@ use http::StatusCode;
 
 use crate::login::Login;
 use crate::login::conversation::Answer;
-use crate::login::conversation::Outcome;
-use crate::login::conversation::SessionCookie;
 use crate::login::conversation::Source;
 use crate::login::conversation::Visit;
 use crate::login::cookies::Pre;
@@ -47,14 +45,18 @@ pub(crate) enum Says<'a> {
 
 impl Login {
     /// The sign-in page; whoever is signed in already is sent on, so that the Back button and old tabs lead somewhere.
-    pub(crate) fn show_login(&self, visit: &Visit<'_>) -> Answer {
-        let query = visit.query.and_then(|query| Form::parse(query.as_bytes())).unwrap_or_else(Form::empty);
+    pub(crate) fn show_login(&self, visit: &Visit) -> Answer {
+        let query = visit
+            .query
+            .as_deref()
+            .and_then(|query| Form::parse(query.as_bytes()))
+            .unwrap_or_else(Form::empty);
         if query.has("password") {
             // A password in an address has been seen by too many eyes to be of use (ASVS 14.2.1).
             return self.wrong_method(visit);
         }
         let mut screen = self.screen(visit, query.get("return_to"), String::new());
-        if let Presence::Active(session) = visit.presence {
+        if let Presence::Active(session) = &visit.presence {
             if !must_confirm(session, &screen.destination) {
                 return Answer::new(see_other(screen.destination.target.as_str()));
             }
@@ -64,7 +66,7 @@ impl Login {
     }
 
     /// An attempt to sign in.
-    pub(crate) async fn log_in(&self, visit: &Visit<'_>) -> Answer {
+    pub(crate) async fn log_in(&self, visit: &Visit) -> Answer {
         let form = match self.posted(visit) {
             Ok(form) => form,
             Err(refusal) => return *refusal,
@@ -91,7 +93,7 @@ impl Login {
     }
 
     /// The sign-in page with a sentence, for whoever was on their way elsewhere.
-    pub(crate) fn sign_in_again(&self, visit: &Visit<'_>, note: &str) -> Answer {
+    pub(crate) fn sign_in_again(&self, visit: &Visit, note: &str) -> Answer {
         let screen = self.screen(visit, None, String::new());
         self.show(visit, &screen, StatusCode::OK, Says::Note(note))
     }
@@ -99,7 +101,7 @@ impl Login {
     /// Where a session that begins now leads, and the cookies that come with it.
     pub(crate) async fn enter(
         &self,
-        visit: &Visit<'_>,
+        visit: &Visit,
         proven: &Proven,
         target: &Target,
     ) -> Result<Answer, NoSession> {
@@ -113,14 +115,10 @@ impl Login {
         let reference = session.reference();
         self.tell_of(visit, Some(name.as_str()), Some(reference.as_str()), &event);
         // 303, so that no browser sends the password along (RFC 9700 §4.12).
-        Ok(Answer::new(see_other(target.as_str()))
-            .session(SessionCookie::Set(token))
-            .cookies(self.cookies_after_login(account))
-            .by(name.clone())
-            .outcome(Outcome::Success))
+        Ok(self.admit(visit, account, token, Answer::new(see_other(target.as_str()))))
     }
 
-    async fn welcome(&self, visit: &Visit<'_>, screen: &Screen, proven: &Proven) -> Answer {
+    async fn welcome(&self, visit: &Visit, screen: &Screen, proven: &Proven) -> Answer {
         let target = &screen.destination.target;
         if proven.account.must_change {
             return self.must_change(visit, &screen.pre, &proven.account, target);
@@ -138,10 +136,10 @@ impl Login {
     }
 
     /// A form without a token that fits this browser: nothing is believed, and the page is shown again.
-    fn unproven(&self, visit: &Visit<'_>, screen: &Screen) -> Answer {
+    fn unproven(&self, visit: &Visit, screen: &Screen) -> Answer {
         if visit.source() == Source::Own {
             // Signing in in one tab uses up the forms in the others. Who is in already simply goes on.
-            if let Presence::Active(session) = visit.presence
+            if let Presence::Active(session) = &visit.presence
                 && session.user().name.as_str() == screen.user
                 && !must_confirm(session, &screen.destination)
             {
@@ -154,26 +152,26 @@ impl Login {
         self.show(visit, screen, StatusCode::FORBIDDEN, Says::Note(NO_TOKEN))
     }
 
-    fn screen(&self, visit: &Visit<'_>, return_to: Option<&str>, user: String) -> Screen {
+    fn screen(&self, visit: &Visit, return_to: Option<&str>, user: String) -> Screen {
         let opened = return_to.and_then(|sealed| self.targets.open(sealed, visit.host(), visit.now));
         let destination = opened.unwrap_or_else(|| Destination {
             target: Target::home(),
-            reason: match visit.presence {
+            reason: match &visit.presence {
                 Presence::Ended(why) => Reason::Ended(*why),
                 Presence::Active(_) | Presence::Anonymous => Reason::NoSession,
             },
             issued: visit.now,
         });
-        Screen { pre: Pre::of(visit.headers), destination, user }
+        Screen { pre: Pre::of(&visit.headers), destination, user }
     }
 
-    fn show(&self, visit: &Visit<'_>, screen: &Screen, status: StatusCode, says: Says<'_>) -> Answer {
-        let signed_in = match visit.presence {
+    fn show(&self, visit: &Visit, screen: &Screen, status: StatusCode, says: Says<'_>) -> Answer {
+        let signed_in = match &visit.presence {
             Presence::Active(session) => Some(session.user().name.as_str()),
             Presence::Anonymous | Presence::Ended(_) => None,
         };
         let why = words::because(screen.destination.reason, signed_in);
-        let lifetime = &visit.site.lifetime;
+        let lifetime = &visit.lifetime;
         let page = self.pages.login(
             status,
             &LoginView {
@@ -204,7 +202,7 @@ fn must_confirm(session: &Session, destination: &Destination) -> bool {
     destination.reason == Reason::Fresh && session.times().began < destination.issued
 }
 
-fn shown<'a>(visit: &'a Visit<'_>, pre: &Pre) -> Shown<'a> {
+fn shown<'a>(visit: &'a Visit, pre: &Pre) -> Shown<'a> {
     Shown { holder: pre.value().to_owned(), purpose: Purpose::Login, host: visit.host() }
 }
 

@@ -22,9 +22,9 @@ use crate::telemetry::causes;
 impl Login {
     /// Asks whoever is logged in; tells everybody else that they are signed out. Changes nothing, so that a prefetch or
     /// an `<img src=…/logout>` does no harm.
-    pub(crate) fn ask_logout(&self, visit: &Visit<'_>) -> Answer {
+    pub(crate) fn ask_logout(&self, visit: &Visit) -> Answer {
         let host = visit.host().as_str();
-        let text = match visit.presence {
+        let text = match &visit.presence {
             Presence::Active(session) => {
                 let token = self.tokens.issue(&shown(visit, session), visit.now);
                 let page = self.pages.logout(host, session.user().name.as_str(), &token);
@@ -38,7 +38,7 @@ impl Login {
 
     /// Ends the session. A plain form in the app's own page will do, where the browser vouches for its origin; else the
     /// token of our page must.
-    pub(crate) async fn log_out(&self, visit: &Visit<'_>) -> Answer {
+    pub(crate) async fn log_out(&self, visit: &Visit) -> Answer {
         let source = visit.source();
         if let Source::Foreign(reason) = source {
             self.tell(visit, &Event::MaliciousCsrf { reason, enforced: true });
@@ -46,9 +46,11 @@ impl Login {
         }
         // To the page that GET shows, so that neither reloading it nor going back sends this form again.
         let done = || Answer::new(see_other("/.vestibule/logout"));
-        let session = match visit.presence {
+        let session = match &visit.presence {
             Presence::Active(session) => session,
-            Presence::Ended(_) if source == Source::Own => return done().session(SessionCookie::Clear),
+            Presence::Ended(_) if source == Source::Own => {
+                return done().session(SessionCookie::Clear).parted(true);
+            }
             // Without a cookie there is nothing to delete: another site's form arrives without our cookie, and must not
             // make the browser throw it away.
             Presence::Ended(_) | Presence::Anonymous => return done(),
@@ -62,17 +64,19 @@ impl Login {
             return self.fail(visit, StatusCode::SERVICE_UNAVAILABLE, Some(NOT_ENDED));
         }
         self.tell(visit, &Event::SessionLogout);
-        done().session(SessionCookie::Clear).by(session.user().name.clone())
+        let name = session.user().name.clone();
+        let emptied = self.devices.emptied(&visit.headers, &name);
+        done().session(SessionCookie::Clear).cookies(emptied).by(name).parted(true)
     }
 
-    fn standing(&self, visit: &Visit<'_>, session: &Session) -> Standing {
-        let form = Form::parse(visit.body);
+    fn standing(&self, visit: &Visit, session: &Session) -> Standing {
+        let form = Form::parse(&visit.body);
         let token = form.as_ref().and_then(|form| form.get("form_token"));
         self.tokens.check(token.unwrap_or_default(), &shown(visit, session), visit.now)
     }
 }
 
-fn shown<'a>(visit: &'a Visit<'_>, session: &Session) -> Shown<'a> {
+fn shown<'a>(visit: &'a Visit, session: &Session) -> Shown<'a> {
     Shown { holder: session.reference().to_string(), purpose: Purpose::Logout, host: visit.host() }
 }
 

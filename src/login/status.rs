@@ -39,7 +39,7 @@ struct Details<'a> {
 
 impl Login {
     /// Who is logged in and for how long yet. Looking is not being there: the idle clock does not move.
-    pub(crate) fn session_status(visit: &Visit<'_>) -> Answer {
+    pub(crate) fn session_status(visit: &Visit) -> Answer {
         if let Source::Foreign(_) = visit.source() {
             return foreign(visit);
         }
@@ -47,8 +47,8 @@ impl Login {
     }
 
     /// The same after moving the idle clock, for a "stay signed in" button.
-    pub(crate) fn extend_session(&self, visit: &Visit<'_>) -> Answer {
-        match (visit.source(), visit.presence) {
+    pub(crate) fn extend_session(&self, visit: &Visit) -> Answer {
+        match (visit.source(), &visit.presence) {
             (Source::Foreign(reason), _) => {
                 self.tell(visit, &Event::MaliciousCsrf { reason, enforced: true });
                 foreign(visit)
@@ -69,8 +69,8 @@ impl Login {
     }
 }
 
-fn status(visit: &Visit<'_>) -> Answer {
-    let (session, ended) = match visit.presence {
+fn status(visit: &Visit) -> Answer {
+    let (session, ended) = match &visit.presence {
         Presence::Active(session) => (Some(details(session, visit)), None),
         Presence::Ended(why) => (None, Some(why.as_str())),
         Presence::Anonymous => (None, None),
@@ -78,10 +78,10 @@ fn status(visit: &Visit<'_>) -> Answer {
     Answer::new(json(StatusCode::OK, &Status { authenticated: session.is_some(), session, ended }))
 }
 
-fn details<'a>(session: &'a Session, visit: &Visit<'_>) -> Details<'a> {
+fn details<'a>(session: &'a Session, visit: &Visit) -> Details<'a> {
     let user = session.user();
     let times = session.times();
-    let left = remaining(&times, &visit.site.lifetime, visit.now);
+    let left = remaining(&times, &visit.lifetime, visit.now);
     Details {
         user: user.name.as_str(),
         email: user.email.as_deref(),
@@ -93,7 +93,7 @@ fn details<'a>(session: &'a Session, visit: &Visit<'_>) -> Details<'a> {
     }
 }
 
-fn foreign(visit: &Visit<'_>) -> Answer {
+fn foreign(visit: &Visit) -> Answer {
     Login::fail_script(
         visit,
         StatusCode::FORBIDDEN,

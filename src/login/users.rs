@@ -34,10 +34,16 @@ pub struct Account {
 
 impl Account {
     /// Whether sessions that began under `self` may go on under `new`: not when the rights they were given, or the
-    /// secret they were given for, are others now (ASVS 7.4.2, 7.4.3).
+    /// secret they were given for, are others now, or that secret is no longer good enough (ASVS 7.4.2, 7.4.3).
     pub(crate) fn goes_on_as(&self, new: &Self) -> bool {
         let (old, own) = (&self.user, &new.user);
-        !new.disabled && self.password == new.password && old.groups == own.groups && old.email == own.email
+        let barred = new.disabled || (new.must_change && !self.must_change);
+        !barred && self.password == new.password && old.groups == own.groups && old.email == own.email
+    }
+
+    /// The account that `entry` describes under `name`, or what is wrong with it, each with the key it is about.
+    pub(crate) fn of(name: &str, entry: &Entry) -> Result<Self, Vec<(Option<&'static str>, String)>> {
+        account(name, entry)
     }
 }
 
@@ -54,7 +60,7 @@ impl Users {
         let mut accounts = BTreeMap::new();
         let mut problems = Vec::new();
         for (name, entry) in document.entries() {
-            match account(name, entry) {
+            match Account::of(name, entry) {
                 Ok(account) => {
                     let known = accounts.insert(account.user.name.clone(), account);
                     if known.is_some() {

@@ -9,6 +9,7 @@ use http::Version;
 use http::header;
 use http::request::Parts;
 
+use crate::access::csrf;
 use crate::access::path::CanonicalPath;
 use crate::headers::forwarded;
 use crate::headers::forwarded::Arrival;
@@ -69,11 +70,22 @@ impl Gateway {
         let host = &exchange.authority().ok_or(Reject::Misdirected)?.host;
         let site = match self.shared.routes.find(host, path) {
             Some(site) => Arc::clone(site),
-            None if self.shared.routes.knows(host) => return Err(Reject::NotFound),
+            None if self.shared.routes.knows(host) => return Err(self.no_site(exchange, path)),
             None => return Err(Reject::Misdirected),
         };
         exchange.site = Some(Arc::clone(&site));
         Ok(site)
+    }
+
+    /// Our own pages send people to `/`: where nothing is mounted there, they begin at the first site with a login.
+    fn no_site(&self, exchange: &Exchange, path: &CanonicalPath) -> Reject {
+        let desk = exchange.authority().and_then(|authority| self.shared.routes.desk(&authority.host));
+        match desk {
+            Some(desk) if path.as_str() == "/" && csrf::is_safe(&exchange.method) => {
+                Reject::ToSite(desk.site.mount.clone())
+            }
+            Some(_) | None => Reject::NotFound,
+        }
     }
 
     fn arrival(

@@ -14,6 +14,7 @@ use http::header;
 
 use crate::headers::harden;
 use crate::headers::harden::Answer;
+use crate::headers::harden::AppCookies;
 use crate::headers::harden::Hsts;
 use crate::headers::harden::Privacy;
 use crate::login::SessionCookie;
@@ -24,7 +25,10 @@ use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
 use crate::pipeline::reply::Voice;
 use crate::route::Mode;
+use crate::route::Site;
 use crate::session::SameSite;
+use crate::session::lifetime;
+use crate::session::lifetime::Verdict;
 use crate::session::record::ReferenceText;
 use crate::session::token::Token;
 use crate::telemetry::audit::Event;
@@ -72,6 +76,13 @@ impl Gateway {
             Voice::App { protected: true } => Privacy::Protected,
             Voice::App { protected: false } => Privacy::Public,
         };
+        if site.mode == Mode::Enforce
+            && site.responses.cookies == AppCookies::Harden
+            && headers.contains_key(header::SET_COOKIE)
+            && self.has_left(exchange, site)
+        {
+            headers.remove(header::SET_COOKIE);
+        }
         let reserved = &self.shared.reserved_cookies;
         let answer = Answer { now: exchange.now, status, transport, privacy, authority, reserved };
         let changed = match site.mode {
@@ -84,6 +95,15 @@ impl Gateway {
                 &Event::SessionCookieRejected { reason: "the app tried to set it" },
             );
         }
+    }
+
+    /// Whether the session this was asked in has ended meanwhile. What the app tells its browser to keep comes too late
+    /// then: the browser may be the next person's, and nothing would take it away again.
+    fn has_left(&self, exchange: &Exchange, site: &Site) -> bool {
+        exchange.session().is_some_and(|session| {
+            let verdict = || lifetime::verdict(&session.times(), &site.lifetime, self.shared.clock.now());
+            session.why_ended().is_some() || verdict() != Verdict::Active
+        })
     }
 
     fn set_cookies(&self, headers: &mut HeaderMap, session: &SessionCookie, cookies: Vec<HeaderValue>) {

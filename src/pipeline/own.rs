@@ -1,4 +1,4 @@
-//! The gateway's own pages, below `/.vestibule/` on every site with a login. Nothing below it ever reaches an app.
+//! The gateway's own pages, below `/.vestibule/` on every host with a login. Nothing below it ever reaches an app.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,13 @@ use crate::headers::cookies;
 use crate::headers::harden::AppCookies;
 use crate::login;
 use crate::login::Action;
-use crate::login::Answer;
-use crate::login::SessionCookie;
 use crate::login::Visit;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
-use crate::route::Site;
-use crate::session::Session;
+use crate::route::Desk;
 
 /// The longest form we read.
 const FORM_BYTES: usize = 16 * 1024;
@@ -33,19 +30,18 @@ const FORM_BYTES: usize = 16 * 1024;
 /// How long a form may take to arrive.
 const FORM_TIME: Duration = Duration::from_secs(10);
 
-/// Our page at `path`, nothing if the path is an app's; an error if it is ours and there is no such page. `raw` is the
-/// same path as it was written: ours have one spelling.
-pub(crate) fn page(path: &CanonicalPath, raw: &str) -> Result<Option<Action>, Reject> {
+/// Our page at `path`: nothing if the path is an app's, an error if it is ours and there is no such page. `raw` is
+/// the same path as it was written: ours have one spelling.
+pub(crate) fn page(path: &CanonicalPath, raw: &str) -> Option<Result<Action, Reject>> {
     let path = path.as_str();
     let prefix = login::PREFIX.trim_end_matches('/');
-    let Some((first, rest)) = path.split_at_checked(prefix.len()) else { return Ok(None) };
+    let (first, rest) = path.split_at_checked(prefix.len())?;
     // An app that ignores case must not be reached by another spelling of our prefix.
     if !first.eq_ignore_ascii_case(prefix) || !(rest.is_empty() || rest.starts_with('/')) {
-        return Ok(None);
+        return None;
     }
-    let action =
-        (first == prefix && path == raw).then_some(()).and_then(|()| Action::of(rest.strip_prefix('/')?));
-    action.map(Some).ok_or(Reject::NotFound)
+    let named = || Action::of(rest.strip_prefix('/')?);
+    Some((first == prefix && path == raw).then(named).flatten().ok_or(Reject::NotFound))
 }
 
 /// Whether a raw path asks for the session's state, which never counts as activity (LIFE-7).
@@ -54,42 +50,51 @@ pub(crate) fn is_status(path: &str) -> bool {
 }
 
 impl Gateway {
+    /// Where people log in on the host of this exchange. A host without a login has no pages of ours.
+    pub(crate) fn desk(&self, exchange: &mut Exchange) -> Result<Desk, Reject> {
+        let host = &exchange.authority().ok_or(Reject::BadHost)?.host;
+        let Some(desk) = self.shared.routes.desk(host).cloned() else {
+            return Err(if self.shared.routes.knows(host) { Reject::NotFound } else { Reject::Misdirected });
+        };
+        exchange.site = Some(Arc::clone(&desk.site));
+        Ok(desk)
+    }
+
     /// Answers a page of our own.
     pub(crate) async fn own_page(
         &self,
         exchange: &Exchange,
-        site: &Site,
+        desk: &Desk,
         action: Action,
         (head, body): (Parts, Incoming),
     ) -> Result<Reply, Reject> {
-        if !site.login {
-            return Err(Reject::NotFound);
-        }
         let authority = exchange.authority().ok_or(Reject::BadHost)?;
         let form = if head.method == Method::POST { read(body).await? } else { Bytes::new() };
-        let id = exchange.id.to_string();
+        let left_by_apps = match desk.cookies {
+            AppCookies::Harden => cookies::expire_others(&head.headers, &self.shared.reserved_cookies),
+            AppCookies::Pass => Vec::new(),
+        };
         let visit = Visit {
             now: exchange.now,
             client: exchange.client,
-            site,
+            lifetime: desk.lifetime,
             scheme: exchange.scheme,
-            authority,
-            method: &head.method,
-            headers: &head.headers,
-            query: head.uri.query(),
-            body: &form,
-            presence: &exchange.presence,
-            request_id: &id,
+            authority: authority.clone(),
+            query: head.uri.query().map(str::to_owned),
+            method: head.method,
+            headers: head.headers,
+            body: form,
+            presence: exchange.presence.clone(),
+            request_id: exchange.id.to_string(),
             action,
         };
-        let answer = Box::pin(self.shared.login.visit(visit)).await;
+        let answer = Box::pin(Arc::clone(&self.shared.login).visit(visit)).await;
         if let Some(outcome) = answer.outcome {
             self.shared.metrics.login(outcome.as_str());
         }
-        let parted = parts_with_user(exchange, &answer);
         let mut cookies = answer.cookies;
-        if site.responses.cookies == AppCookies::Harden && parted {
-            cookies.extend(cookies::expire_others(&head.headers, &self.shared.reserved_cookies));
+        if answer.parted {
+            cookies.extend(left_by_apps);
         }
         Ok(Reply {
             response: answer.response.map(ReplyBody::full),
@@ -97,17 +102,6 @@ impl Gateway {
             cookies,
             ..Reply::own(http::Response::default())
         })
-    }
-}
-
-/// Whether after this answer the browser is nobody's, or somebody else's.
-fn parts_with_user(exchange: &Exchange, answer: &Answer) -> bool {
-    let other =
-        |session: &Arc<Session>| answer.user.as_ref().is_some_and(|user| *user != session.user().name);
-    match &answer.session {
-        SessionCookie::Keep => false,
-        SessionCookie::Clear => true,
-        SessionCookie::Set(_) => exchange.session().is_some_and(other),
     }
 }
 

@@ -11,9 +11,9 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::own;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::visitor::Visitor;
-use crate::route::Site;
 use crate::session::Presence;
 use crate::session::Session;
+use crate::session::lifetime::Lifetime;
 use crate::session::token::Token;
 use crate::telemetry::audit::Event;
 
@@ -23,7 +23,7 @@ impl Gateway {
         &self,
         visitor: &Visitor,
         exchange: &mut Exchange,
-        site: &Site,
+        lifetime: &Lifetime,
         headers: &HeaderMap,
     ) -> Result<(), Reject> {
         let cookie = match cookies::find(headers, self.shared.cookie_name) {
@@ -37,8 +37,8 @@ impl Gateway {
         };
         let known = visitor.known(cookie);
         exchange.presence = match &known {
-            Some(known) => self.check(exchange, site, &known.session).await?,
-            None => self.look_up(exchange, site, cookie).await?,
+            Some(known) => self.check(exchange, lifetime, &known.session).await?,
+            None => self.look_up(exchange, lifetime, cookie).await?,
         };
         match &exchange.presence {
             Presence::Active(session) => {
@@ -61,23 +61,27 @@ impl Gateway {
     async fn check(
         &self,
         exchange: &Exchange,
-        site: &Site,
+        lifetime: &Lifetime,
         session: &Arc<Session>,
     ) -> Result<Presence, Reject> {
         let Some(authority) = exchange.authority() else { return Ok(Presence::Anonymous) };
-        let checked =
-            self.shared.sessions.check(session, &authority.host, &site.lifetime, exchange.now).await;
+        let checked = self.shared.sessions.check(session, &authority.host, lifetime, exchange.now).await;
         checked.map_err(Reject::StoreDown)
     }
 
-    async fn look_up(&self, exchange: &Exchange, site: &Site, cookie: &[u8]) -> Result<Presence, Reject> {
+    async fn look_up(
+        &self,
+        exchange: &Exchange,
+        lifetime: &Lifetime,
+        cookie: &[u8],
+    ) -> Result<Presence, Reject> {
         let Some(token) = Token::parse(cookie) else {
             exchange
                 .record(&self.shared.audit, &Event::SessionCookieRejected { reason: "not of our making" });
             return Ok(Presence::Anonymous);
         };
         let Some(authority) = exchange.authority() else { return Ok(Presence::Anonymous) };
-        let found = self.shared.sessions.find(&token, &authority.host, &site.lifetime, exchange.now).await;
+        let found = self.shared.sessions.find(&token, &authority.host, lifetime, exchange.now).await;
         found.map_err(Reject::StoreDown)
     }
 }

@@ -33,8 +33,8 @@ impl Gateway {
     /// Tells a refusal to whoever asked, and to the logs.
     pub(crate) fn refuse(&self, exchange: &Exchange, reject: &Reject) -> Reply {
         self.note(exchange, reject);
-        if let Reject::ToHttps(location) = reject {
-            return redirect(StatusCode::PERMANENT_REDIRECT, location);
+        if let Reject::ToHttps(location) | Reject::ToSite(location) = reject {
+            return redirect(reject.status(), location);
         }
         if let Reject::NeedsLogin(need) = reject {
             return self.ask_for_login(exchange, reject, *need);
@@ -123,7 +123,8 @@ impl Gateway {
             | Reject::NeedsLogin(_)
             | Reject::NotFound
             | Reject::PlainHttp
-            | Reject::ToHttps(_) => {}
+            | Reject::ToHttps(_)
+            | Reject::ToSite(_) => {}
         }
     }
 }

@@ -40,6 +40,7 @@ pub(crate) enum Reject {
     ServiceWorker,
     StoreDown(StoreError),
     ToHttps(String),
+    ToSite(String),
     TooManyHeaders,
     UntrustedTerminator,
 }
@@ -66,6 +67,7 @@ impl Reject {
             Self::Refused(refusal) => refusal.status(),
             Self::StoreDown(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::ToHttps(_) => StatusCode::PERMANENT_REDIRECT,
+            Self::ToSite(_) => StatusCode::SEE_OTHER,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
@@ -93,6 +95,7 @@ impl Reject {
             Self::ServiceWorker => "service_worker",
             Self::StoreDown(_) => "store_down",
             Self::ToHttps(_) => "to_https",
+            Self::ToSite(_) => "to_site",
             Self::TooManyHeaders => "too_many_headers",
             Self::UntrustedTerminator => "untrusted_terminator",
         }

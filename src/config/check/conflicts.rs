@@ -26,6 +26,17 @@ pub(super) fn conflicts(files: &[Given<SiteFile>], sites: &[Site], check: &mut C
                 );
                 continue;
             }
+            if site.login && other.login && site.lifetime != other.lifetime {
+                check.findings.warning(
+                    Some(given.at),
+                    format!(
+                        "site {} and site {} share `{host}`, and so one session: the shorter of their `session` limits hold in both",
+                        place + 1,
+                        other.id + 1
+                    ),
+                    "write the same limits in both, or give each app a host of its own",
+                );
+            }
             for (at, number, file) in
                 [(given.at, place + 1, &given.value), (other_given.at, other.id + 1, &other_given.value)]
             {

@@ -31,29 +31,16 @@ use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 use tempfile::TempDir;
 
-use crate::access::csrf::Csrf;
-use crate::access::rules::Rules;
-use crate::headers::harden::AppCookies;
-use crate::headers::harden::CachePolicy;
-use crate::headers::harden::Hsts;
-use crate::headers::harden::ResponsePolicy;
-use crate::identity::headers::IdentityHeaders;
 use crate::login::hash::Hash;
 use crate::login::hash::Password;
 use crate::net::ClientAddr;
-use crate::net::Host;
 use crate::net::Scheme;
-use crate::route::Mode;
-use crate::route::ServiceWorkers;
-use crate::route::Site;
 use crate::session;
 use crate::session::Presence;
 use crate::session::SameSite;
 use crate::session::lifetime::Lifetime;
 use crate::session::store::memory::Memory;
 use crate::session::token::Token;
-use crate::upstream;
-use crate::upstream::PresentScheme;
 
 pub(super) const SECRET: &str = "violet tractor humming seven kettles";
 pub(super) const NEXT: &str = "nine purple anvils sing underwater";
@@ -63,7 +50,7 @@ pub(super) struct Gateway {
     pub(super) login: Arc<Login>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) clock: Clock,
-    pub(super) site: Site,
+    pub(super) lifetime: Lifetime,
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
     pub(super) users: PathBuf,
@@ -77,37 +64,6 @@ pub(super) struct Browser {
     pub(super) client: ClientAddr,
 }
 
-pub(super) fn site() -> Site {
-    Site {
-        id: 0,
-        hosts: vec![Host::parse("app.example").unwrap()],
-        mount: "/".to_owned(),
-        mode: Mode::Enforce,
-        login: true,
-        lifetime: Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap(),
-        rules: Rules::new(Vec::new()),
-        identity: IdentityHeaders::default(),
-        csrf: Csrf::SameOrigin,
-        responses: ResponsePolicy {
-            hsts: Hsts::Off,
-            frame_ancestors: None,
-            cache: CachePolicy::NoStore,
-            cookies: AppCookies::Harden,
-        },
-        service_workers: ServiceWorkers::Deny,
-        body_limit: None,
-        upstream: upstream::Settings {
-            servers: Vec::new(),
-            ca_file: None,
-            present_scheme: PresentScheme::Https,
-            max_connections: None,
-            idle: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(1),
-        },
-    }
-}
-
 impl Gateway {
     pub(super) fn start(users: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -115,7 +71,7 @@ impl Gateway {
         let hash = Hash::make(&Password::new(SECRET).unwrap()).text();
         fs::write(&path, users.replace("HASH", &format!("'{hash}'"))).unwrap();
         let key = Key::generate();
-        let lifetime = site().lifetime;
+        let lifetime = Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap();
         let session_settings = session::Settings {
             cookie_name: SESSION.to_owned(),
             same_site: SameSite::Lax,
@@ -139,7 +95,7 @@ impl Gateway {
             login: Arc::new(login),
             sessions,
             clock,
-            site: site(),
+            lifetime,
             scheme: Scheme::Https,
             authority: Authority::parse("app.example").unwrap(),
             users: path,
@@ -156,7 +112,7 @@ impl Gateway {
         match token {
             Some(token) => self
                 .sessions
-                .find(&token, &self.authority.host, &self.site.lifetime, self.clock.now())
+                .find(&token, &self.authority.host, &self.lifetime, self.clock.now())
                 .await
                 .unwrap(),
             None => Presence::Anonymous,
@@ -213,20 +169,19 @@ impl Browser {
             None => (path, None),
         };
         let presence = gateway.presence(self).await;
-        let answer = gateway
-            .login
+        let answer = Arc::clone(&gateway.login)
             .visit(Visit {
                 now: gateway.clock.now(),
                 client: self.client,
-                site: &gateway.site,
+                lifetime: gateway.lifetime,
                 scheme: gateway.scheme,
-                authority: &gateway.authority,
-                method: &method,
-                headers: &map,
-                query,
-                body: body.as_bytes(),
-                presence: &presence,
-                request_id: "r1",
+                authority: gateway.authority.clone(),
+                method,
+                headers: map,
+                query: query.map(str::to_owned),
+                body: Bytes::copy_from_slice(body.as_bytes()),
+                presence,
+                request_id: "r1".to_owned(),
                 action: Action::of(place).unwrap(),
             })
             .await;
