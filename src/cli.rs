@@ -136,7 +136,7 @@ impl Command {
     }
 }
 
-/// What diagnostics are wanted, in tracing's directives (`VESTIBULE_LOG`).
+/// What diagnostics are wanted, in tracing's directives (`VESTIBULE_LOG`); libraries stay quiet all the same.
 pub(crate) fn log_filter() -> Option<String> {
     variable("VESTIBULE_LOG")
 }

@@ -1,9 +1,6 @@
 //! The gateway's own key: read from its file, which is made at the first start.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -12,6 +9,7 @@ use zeroize::Zeroizing;
 use crate::config::keys;
 use crate::crypto;
 use crate::crypto::Key;
+use crate::files;
 
 /// Why the key could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +45,8 @@ pub(crate) fn load_or_make(file: &Path) -> Result<Key, KeysError> {
 fn make(file: &Path) -> io::Result<Key> {
     let bytes: [u8; 32] = crypto::random();
     let line = Zeroizing::new(format!("{}\n", crypto::base64url(&bytes)));
-    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    new.write_all(line.as_bytes())?;
-    new.sync_all()?;
+    // Whole or not at all: half a key would keep the gateway from ever starting again.
+    files::create(file, line.as_bytes(), 0o600)?;
     Ok(Key::from_bytes(bytes))
 }
 

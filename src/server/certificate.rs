@@ -79,12 +79,16 @@ pub enum CertificateError {
     Tls(#[source] rustls::Error),
 }
 
-/// The hosts a certificate is for: the DNS names it carries, in its order. Wildcards are left out, as they name no host.
+/// The hosts a certificate is for: the DNS names it carries, in its order, and this machine's own addresses if we made
+/// it. Wildcards are left out, as they name no host.
 pub fn certificate_names(files: &CertificateFiles) -> Result<Vec<Host>, CertificateError> {
     let pem = read(&files.cert)?;
     let chain = chain(&pem, &files.cert)?;
     let names = names(&chain, &files.cert)?;
-    Ok(names.iter().filter(|name| !name.starts_with("*.")).filter_map(|name| Host::parse(name)).collect())
+    let ours = chain.first().is_some_and(development::is_ours);
+    let addresses = if ours { &development::ADDRESSES[..] } else { &[] };
+    let single = names.iter().map(|name| &**name).filter(|name| !name.starts_with("*."));
+    Ok(single.chain(addresses.iter().copied()).filter_map(Host::parse).collect())
 }
 
 /// A certificate ready for use.

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -16,6 +17,8 @@ from support.certificates import Authority
 from support.gateway import BINARY
 from support.gateway import add_user
 from support.gateway import run
+from support.h2client import Http2
+from support.h2client import request
 from support.person import SESSION
 from support.person import Form
 from support.person import Person
@@ -121,6 +124,39 @@ def test_a_short_password_is_refused(work):
     done = run("users", "add", "ida", "--file", users, stdin="short\n", check=False)
     assert done.returncode != 0
     assert not users.exists() or "ida" not in users.read_text()
+
+
+# --- Files it makes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_crash_while_the_key_is_written_does_not_keep_it_from_starting(make_gateway, recorder):
+    gateway = make_gateway("crash", [{"hosts": ["rec.test"], "upstream": recorder.upstream}])
+    gateway.stop()
+    key = gateway.folder / "state" / "keys"
+    key.unlink()
+    # The first byte that is written to any file is the end of the process, as when the disk is full or power goes.
+    done = subprocess.run(
+        [BINARY, "serve", "--config", gateway.file],
+        cwd=gateway.folder,
+        capture_output=True,
+        timeout=30,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert done.returncode != 0 and not key.exists()
+    gateway.start()
+    assert oct(key.stat().st_mode)[-3:] == "600"
+
+
+def test_this_machines_addresses_are_hosts_at_every_start(make_gateway, recorder):
+    gateway = make_gateway("addresses", [{"upstream": recorder.upstream}])
+    for turn in ("first", "second"):
+        for host in ("localhost", "127.0.0.1", "[::1]"):
+            with gateway.wire(None) as wire:
+                wire.send(head("GET", "/", f"{host}:{gateway.port}", "Accept: text/html", "Sec-Fetch-Mode: navigate"))
+                assert wire.response().status != 421, f"{host} at the {turn} start"
+        gateway.stop()
+        gateway.start()
 
 
 # --- Quickstart and demo ---------------------------------------------------------------------------------------------------
@@ -311,6 +347,28 @@ def test_every_access_is_a_line_that_can_be_read_by_a_machine(gateway, alice):
 
 # Bidirectional override, quotes, back slashes, and bytes that are no UTF-8.
 NASTY = 'a\u202eb"\\'.encode().decode("latin-1") + "\xff\xa0"
+
+
+def test_no_filter_of_diagnostics_lets_a_secret_through(make_gateway, recorder):
+    """What is asked for is as loud as can be; what browsers and apps said in confidence is still not in it."""
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    gateway = make_gateway("loud", sites, start=False)
+    libraries = "hyper hyper::proto hyper::proto::h1 hyper_util h2 h2::codec h2::hpack h2::proto rustls rustls::server"
+    loud = ",".join(["trace", *(f"{name}=trace" for name in libraries.split())])
+    gateway.start(VESTIBULE_LOG=loud)
+    person = Person(gateway)
+    person.login("alice")
+    person.jar["app"] = "canary-app-cookie-4721"
+    person.visit("/x?token=canary-query-4722", Authorization="Bearer canary-bearer-4723")
+    secret = [("cookie", person.cookies()), ("authorization", "Bearer canary-bearer-4723")]
+    with Http2(gateway.port) as client:
+        opened = request(gateway.authority(), "/h2?token=canary-query-4722", extra=secret)
+        assert client.finish(client.open(opened)).status == 200
+    gateway.stop()
+    said = gateway.logged()
+    assert "/h2" in said, "the requests were not told at all"
+    for secret in (person.cookie, "canary-", gateway.passwords["alice"]):
+        assert secret not in said, secret
 
 
 def test_nothing_a_client_says_breaks_a_log_line(gateway, person):

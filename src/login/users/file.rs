@@ -5,15 +5,12 @@ use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
-use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
-use tempfile::NamedTempFile;
-
 use crate::crypto::sha256;
+use crate::files;
 use crate::login::users::Users;
 use crate::login::users::document::Document;
 use crate::login::users::document::Problem;
@@ -101,12 +98,8 @@ pub fn edit<T>(
     // Through a symbolic link the file itself is replaced, not the link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = |source| UsersError::Io { doing: "write", path: path.clone(), source };
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
     // The lock is on the directory: the file is replaced, and a lock on it would be replaced with it.
-    let lock = File::open(directory).map_err(failed)?;
+    let lock = File::open(files::folder(path)).map_err(failed)?;
     lock.lock().map_err(failed)?;
     let old = match read(path) {
         Ok((text, _)) => text,
@@ -118,7 +111,7 @@ pub fn edit<T>(
     let outcome = change(&mut document)?;
     let text = document.render(&old);
     Users::parse(&text, path)?;
-    replace(path, directory, &text).map_err(failed)?;
+    files::replace(path, text.as_bytes(), 0o600).map_err(failed)?;
     Ok(outcome)
 }
 
@@ -141,26 +134,6 @@ fn read(path: &Path) -> Result<(String, u32), UsersError> {
             UsersError::Io { doing: "read", path, source }
         }
     })
-}
-
-fn replace(path: &Path, directory: &Path, text: &str) -> io::Result<()> {
-    // Made with mode 0600 under a name nobody can guess.
-    let mut fresh = NamedTempFile::new_in(directory)?;
-    fresh.write_all(text.as_bytes())?;
-    // Edited by root, the file still belongs to the gateway's user, who could not read it otherwise.
-    if let Ok(old) = fs::metadata(path)
-        && (old.uid(), old.gid()) != owner(fresh.as_file())?
-    {
-        std::os::unix::fs::fchown(fresh.as_file(), Some(old.uid()), Some(old.gid()))?;
-    }
-    fresh.as_file().sync_all()?;
-    fresh.persist(path).map_err(|error| error.error)?;
-    File::open(directory)?.sync_all()
-}
-
-fn owner(file: &File) -> io::Result<(u32, u32)> {
-    let metadata = file.metadata()?;
-    Ok((metadata.uid(), metadata.gid()))
 }
 
 #[cfg(test)]

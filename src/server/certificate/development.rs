@@ -2,10 +2,6 @@
 //! warn about it, and they should; it says in its subject what it is.
 
 use std::fs;
-use std::fs::Permissions;
-use std::io;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,11 +13,11 @@ use rcgen::KeyPair;
 use rcgen::KeyUsagePurpose;
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use rustls::pki_types::CertificateDer;
-use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 use webpki::EndEntityCert;
 
 use crate::clock::Timestamp;
+use crate::files;
 use crate::net::Host;
 use crate::server::CertificateFiles;
 use crate::server::certificate::CertificateError;
@@ -31,7 +27,8 @@ use crate::server::certificate::names;
 use crate::server::certificate::read;
 
 const ORGANIZATION: &str = "Vestibule development certificate";
-const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// The addresses it is for, as hosts are written.
+pub(super) const ADDRESSES: [&str; 2] = ["127.0.0.1", "[::1]"];
 
 const DAY: Duration = Duration::from_hours(24);
 // Browsers and the CA/Browser Forum look askance at anything older than a year.
@@ -77,8 +74,9 @@ fn is_worn(files: &CertificateFiles, hosts: &[Host], now: Timestamp) -> Result<b
 
 fn make(hosts: &[Host], now: Timestamp) -> Result<(String, String), rcgen::Error> {
     let mut subjects: Vec<String> = Vec::new();
-    let bare = |host: &Host| host.as_str().trim_start_matches('[').trim_end_matches(']').to_owned();
-    for name in hosts.iter().map(bare).chain(LOCAL.map(str::to_owned)) {
+    let local = ["localhost"].into_iter().chain(ADDRESSES);
+    for name in hosts.iter().map(Host::as_str).chain(local) {
+        let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
         if !subjects.contains(&name) {
             subjects.push(name);
         }
@@ -101,17 +99,6 @@ fn make(hosts: &[Host], now: Timestamp) -> Result<(String, String), rcgen::Error
 
 // Whole or not at all: a gateway that watches the file must not see half of it.
 fn write(file: &Path, contents: &[u8], mode: u32) -> Result<(), CertificateError> {
-    let attempt = || -> io::Result<()> {
-        let directory =
-            file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        fs::create_dir_all(directory)?;
-        // Made with 0600 and widened afterwards, never the other way round.
-        let mut temporary = NamedTempFile::new_in(directory)?;
-        temporary.write_all(contents)?;
-        temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(file)?;
-        Ok(())
-    };
-    attempt().map_err(|source| CertificateError::Unwritable { file: file.to_owned(), source })
+    let made = fs::create_dir_all(files::folder(file)).and_then(|()| files::replace(file, contents, mode));
+    made.map_err(|source| CertificateError::Unwritable { file: file.to_owned(), source })
 }

@@ -32,7 +32,8 @@ fn a_development_certificate_is_made_once_and_says_what_it_is() {
     assert!(entry.is_development());
     let life = entry.expires().unwrap().since(NOW);
     assert!(life > Duration::from_hours(300 * 24) && life <= Duration::from_hours(366 * 24));
-    assert_eq!(certificate_names(&files).unwrap(), [host("app.test"), host("localhost")]);
+    let names = ["app.test", "localhost", "127.0.0.1", "[::1]"].map(host);
+    assert_eq!(certificate_names(&files).unwrap(), names);
     assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!development::ensure(&files, &[host("app.test")], NOW).unwrap());
 }

@@ -94,9 +94,10 @@ class Gateway:
         self.file.write_text(json.dumps(self.config, indent=2))
         return self.file
 
-    def start(self):
+    def start(self, **environment):
         self.write()
-        self.process = Process([BINARY, "serve", "--config", self.file], self._log, cwd=self.folder)
+        command = [BINARY, "serve", "--config", self.file]
+        self.process = Process(command, self._log, cwd=self.folder, env={**os.environ, **environment})
         wait_until(lambda: self.ready() or not self.process.alive(), "the gateway is ready", within=20)
         assert self.process.alive(), f"the gateway did not start:\n{self.process.said()[-4000:]}"
         return self

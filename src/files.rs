@@ -1,0 +1,86 @@
+//! Files put in place whole: whoever reads one, also after a crash, finds the old or the new, never half of it.
+
+use std::fs;
+use std::fs::File;
+use std::fs::Permissions;
+use std::io;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::fchown;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// Makes a new file with this mode.
+///
+/// # Errors
+/// If there is one already, which stays as it is, or if its folder cannot be written.
+pub fn create(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    let folder = folder(path);
+    let fresh = written(folder, contents, mode)?;
+    fresh.as_file().sync_all()?;
+    fresh.persist_noclobber(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Puts a file with this mode where another may be. It belongs to whom the other belonged to: edited by root, it must
+/// still be readable for the gateway's user.
+///
+/// # Errors
+/// If the folder cannot be written, or the file not given to its owner.
+pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    let folder = folder(path);
+    let fresh = written(folder, contents, mode)?;
+    let owner = |of: &fs::Metadata| (of.uid(), of.gid());
+    if let Ok(old) = fs::metadata(path)
+        && owner(&old) != owner(&fresh.as_file().metadata()?)
+    {
+        fchown(fresh.as_file(), Some(old.uid()), Some(old.gid()))?;
+    }
+    fresh.as_file().sync_all()?;
+    fresh.persist(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// The folder a file stands in.
+pub fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Made with mode 0600 under a name nobody can guess, and opened to others afterwards, never the other way round.
+fn written(folder: &Path, contents: &[u8], mode: u32) -> io::Result<NamedTempFile> {
+    let mut fresh = NamedTempFile::new_in(folder)?;
+    fresh.write_all(contents)?;
+    fresh.as_file().set_permissions(Permissions::from_mode(mode))?;
+    Ok(fresh)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_file_is_whole_and_never_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        create(&path, b"mine", 0o640).unwrap();
+        assert_eq!(create(&path, b"yours", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"mine".to_vec(), 0o640));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_replaced_file_has_the_new_contents_and_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for (contents, bits) in [(&b"first"[..], 0o644), (b"second", 0o600)] {
+            replace(&path, contents, bits).unwrap();
+            assert_eq!((fs::read(&path).unwrap(), mode(&path)), (contents.to_vec(), bits));
+        }
+    }
+}
