@@ -208,6 +208,20 @@ impl Pattern {
         Self { stem: "".into(), folded: "".into(), below: true }
     }
 
+    /// Whether all that `other` matches is matched by this one, taken loosely.
+    pub fn covers(&self, other: &Self) -> bool {
+        match other.folded.strip_prefix(&*self.folded) {
+            Some("") => self.below || !other.below,
+            Some(rest) => self.below && rest.starts_with('/'),
+            None => false,
+        }
+    }
+
+    /// Whether both match the same, taken loosely.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.covers(other) && other.covers(self)
+    }
+
     /// Whether `path` is the pattern's, byte for byte: for rules that open something.
     pub fn matches_exactly(&self, path: &CanonicalPath) -> bool {
         if self.below { path.is_within(&self.stem) } else { *path.0 == *self.stem }

@@ -57,10 +57,12 @@ impl Rule {
                 self.path.matches_loosely(path)
             }
         };
-        let listed = |methods: &Vec<Method>| {
-            methods.contains(method) || (method == Method::HEAD && methods.contains(&Method::GET))
-        };
-        here && self.methods.as_ref().is_none_or(listed)
+        here && self.methods.as_ref().is_none_or(|methods| Self::lists(methods, method))
+    }
+
+    /// Whether a list of a rule's methods holds for `method`.
+    pub fn lists(methods: &[Method], method: &Method) -> bool {
+        methods.contains(method) || (method == Method::HEAD && methods.contains(&Method::GET))
     }
 }
 

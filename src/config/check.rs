@@ -12,6 +12,7 @@ mod rules;
 mod session;
 mod site;
 mod tls;
+mod traps;
 mod upstream;
 
 use std::path::Path;

@@ -24,6 +24,8 @@ pub(crate) struct Findings {
 struct Finding {
     severity: Severity,
     at: Option<At>,
+    /// Another place that belongs to it, and what it is.
+    beside: Option<(At, &'static str)>,
     text: String,
     help: String,
 }
@@ -44,6 +46,17 @@ impl Findings {
         self.note(Severity::Warning, at, text, help);
     }
 
+    /// Notes a warning at a value that has to do with another, which is shown too.
+    pub(crate) fn beside(&mut self, at: At, text: String, help: &str, other: (At, &'static str)) {
+        self.put(Finding {
+            severity: Severity::Warning,
+            at: Some(at),
+            beside: Some(other),
+            text,
+            help: help.to_owned(),
+        });
+    }
+
     /// Notes the use of something that a later version brings.
     pub(crate) fn later(&mut self, at: At, what: &str) {
         let text = format!("`{what}` is not part of this version ({VERSION})");
@@ -56,15 +69,19 @@ impl Findings {
     }
 
     fn note(&mut self, severity: Severity, at: Option<At>, text: String, help: &str) {
+        self.put(Finding { severity, at, beside: None, text, help: help.to_owned() });
+    }
+
+    fn put(&mut self, new: Finding) {
         // What holds for all sites is judged at each of them.
-        if self.list.iter().any(|finding| finding.at == at && finding.text == text) {
+        if self.list.iter().any(|finding| finding.at == new.at && finding.text == new.text) {
             return;
         }
         if self.list.len() == MOST {
-            self.more |= severity == Severity::Error;
+            self.more |= new.severity == Severity::Error;
             return;
         }
-        self.list.push(Finding { severity, at, text, help: help.to_owned() });
+        self.list.push(new);
     }
 
     /// The findings with their places in `text`.
@@ -75,6 +92,7 @@ impl Findings {
                 severity: finding.severity,
                 // What was not written stands nowhere: the file's beginning is shown for it.
                 span: tree::locate(text, finding.at.unwrap_or_default()),
+                beside: finding.beside.and_then(|(at, what)| Some((tree::locate(text, at)?, what))),
                 text: finding.text,
                 help: Some(finding.help),
             })

@@ -27,6 +27,8 @@ pub struct Problem {
     pub severity: Severity,
     /// Where: bytes of the configuration's text; nothing if it belongs to no place in it.
     pub span: Option<Range<usize>>,
+    /// Another place that has to do with it, and what stands there.
+    pub beside: Option<(Range<usize>, &'static str)>,
     /// What is wrong.
     pub text: String,
     /// What to write instead.
@@ -36,13 +38,19 @@ pub struct Problem {
 impl Problem {
     /// An error of the file as a whole.
     pub(crate) fn of_file(text: String, help: &str) -> Self {
-        Self { severity: Severity::Error, span: None, text, help: Some(help.to_owned()) }
+        Self { severity: Severity::Error, span: None, beside: None, text, help: Some(help.to_owned()) }
     }
 }
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        Self { severity: Severity::Error, span: refusal.span, text: refusal.text, help: Some(refusal.help) }
+        Self {
+            severity: Severity::Error,
+            span: refusal.span,
+            beside: None,
+            text: refusal.text,
+            help: Some(refusal.help),
+        }
     }
 }
 
@@ -83,11 +91,18 @@ impl Problems {
         };
         let title = level.primary_title(&*problem.text);
         let mut group = match &problem.span {
-            Some(span) => title.element(
-                Snippet::source(&*self.text)
-                    .path(&*self.file)
-                    .annotation(AnnotationKind::Primary.span(span.clone())),
-            ),
+            Some(span) => {
+                let beside = problem
+                    .beside
+                    .iter()
+                    .map(|(span, what)| AnnotationKind::Context.span(span.clone()).label(*what));
+                title.element(
+                    Snippet::source(&*self.text)
+                        .path(&*self.file)
+                        .annotation(AnnotationKind::Primary.span(span.clone()))
+                        .annotations(beside),
+                )
+            }
             None => annotate_snippets::Group::with_title(title)
                 .element(annotate_snippets::Origin::path(&*self.file)),
         };

@@ -173,3 +173,21 @@ fn lookalikes_of_dots_and_delimiters_are_refused_and_other_letters_are_not() {
         assert!(CanonicalPath::parse(path).is_ok(), "{path}");
     }
 }
+
+#[test]
+fn a_pattern_covers_what_it_matches_loosely() {
+    let pattern = |text: &str| Pattern::parse(text).unwrap();
+    for (wide, narrow, covers) in [
+        ("/*", "/", true),
+        ("/*", "/a/*", true),
+        ("/a/*", "/a", true),
+        ("/a/*", "/A/b/*", true),
+        ("/a/*", "/ab", false),
+        ("/a", "/a/", true),
+        ("/a", "/a/*", false),
+        ("/a/b", "/a", false),
+    ] {
+        assert_eq!(pattern(wide).covers(&pattern(narrow)), covers, "{wide} {narrow}");
+    }
+    assert!(pattern("/a/*").is_same(&pattern("/A/*")) && !pattern("/*").is_same(&pattern("/a")));
+}

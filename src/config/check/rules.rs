@@ -6,6 +6,8 @@ use crate::access::rules::Rule;
 use crate::access::rules::Rules;
 use crate::access::rules::Unauthenticated;
 use crate::config::check::Check;
+use crate::config::check::traps;
+use crate::config::check::traps::Placed;
 use crate::config::file::site::AllowFile;
 use crate::config::file::site::AllowSome;
 use crate::config::file::site::RuleFile;
@@ -16,18 +18,21 @@ use crate::config::tree::At;
 use crate::config::units::Text;
 use crate::config::words::AllowWord;
 
-/// The rules of a site; without a login everything they do not forbid is open.
-pub(super) fn rules(file: &SiteFile, login: bool, check: &mut Check<'_>) -> Rules {
+/// The rules of a site at `mount`; without a login everything they do not forbid is open.
+pub(super) fn rules(file: &SiteFile, login: bool, mount: &str, check: &mut Check<'_>) -> Rules {
     let list = file.rules.as_ref().map_or(&[][..], |given| &given.value);
-    let rules: Vec<Rule> = list
+    let rules: Vec<Placed> = list
         .iter()
         .filter_map(|given| {
             let rule = rule(&given.value, check)?;
             prove(&given.value, &rule.allow, login, check);
-            Some(rule)
+            let at = given.value.path.as_ref().map_or(given.at, |path| path.at);
+            Some(Placed { at, rule })
         })
         .collect();
-    shadowed(list, check);
+    let otherwise = if login { Allow::Authenticated } else { Allow::Anyone };
+    traps::traps(&rules, mount, &otherwise, check);
+    let rules = rules.into_iter().map(|placed| placed.rule).collect();
     if login { Rules::new(rules) } else { Rules::without_login(rules) }
 }
 
@@ -136,43 +141,4 @@ fn prove(file: &RuleFile, allow: &Allow, login: bool, check: &mut Check<'_>) {
             "write how old the login may be, such as `10m`",
         );
     }
-}
-
-/// The first match counts: a rule whose every path an earlier one takes is never reached.
-fn shadowed(list: &[Given<RuleFile>], check: &mut Check<'_>) {
-    for (place, later) in list.iter().enumerate() {
-        let Some(path) = &later.value.path else {
-            continue;
-        };
-        let earlier = list.iter().take(place).find(|earlier| covers(&earlier.value, &later.value));
-        if let Some(before) = earlier.and_then(|earlier| earlier.value.path.as_ref()) {
-            check.findings.warning(
-                Some(path.at),
-                format!("this rule is never reached: an earlier one is about `{}`", before.value.0),
-                "the first rule that matches counts: put the narrower one first",
-            );
-        }
-    }
-}
-
-fn covers(earlier: &RuleFile, later: &RuleFile) -> bool {
-    let (Some(wide), Some(narrow)) = (&earlier.path, &later.path) else {
-        return false;
-    };
-    let (wide, narrow) = (wide.value.0.as_str(), narrow.value.0.as_str());
-    let paths = wide == narrow
-        || wide.strip_suffix("/*").is_some_and(|base| {
-            let below = narrow.strip_prefix(base);
-            !base.contains('*') && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        });
-    let methods = match (&earlier.methods, &later.methods) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(many), Some(few)) => few
-            .value
-            .values
-            .iter()
-            .all(|method| many.value.values.iter().any(|other| other.value.0 == method.value.0)),
-    };
-    paths && methods
 }

@@ -55,10 +55,10 @@ fn site(
     let upstream = file.upstream.as_ref().map_or(&none, |given| &given.value.0);
     let own_body = file.limits.body.as_ref().or(all.limits.body.as_ref());
     switches(file, check);
+    let mount = file.path.as_ref().map_or_else(|| "/".to_owned(), |path| mount(path, check));
     Site {
         id,
         hosts: hosts(given, names, check),
-        mount: file.path.as_ref().map_or_else(|| "/".to_owned(), |path| mount(path, check)),
         mode: file.mode.as_ref().map_or(Mode::Enforce, |given| given.value),
         login,
         lifetime: session::lifetime(&file.session, &all.session, check),
@@ -66,7 +66,8 @@ fn site(
         responses: responses(file, check),
         service_workers: file.service_workers.as_ref().map_or(ServiceWorkers::Deny, |given| given.value),
         body_limit: own_body.and_then(|given| given.value.0.as_ref()).map(|size| size.0),
-        rules: rules::rules(file, login, check),
+        rules: rules::rules(file, login, &mount, check),
+        mount,
         identity: identity::headers(&file.identity, &all.identity, check),
         upstream: upstream::upstream(upstream, &all.limits, check),
     }

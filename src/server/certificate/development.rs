@@ -99,6 +99,6 @@ fn make(hosts: &[Host], now: Timestamp) -> Result<(String, String), rcgen::Error
 
 // Whole or not at all: a gateway that watches the file must not see half of it.
 fn write(file: &Path, contents: &[u8], mode: u32) -> Result<(), CertificateError> {
-    let made = fs::create_dir_all(files::folder(file)).and_then(|()| files::replace(file, contents, mode));
-    made.map_err(|source| CertificateError::Unwritable { file: file.to_owned(), source })
+    let written = fs::create_dir_all(files::folder(file)).and_then(|()| files::replace(file, contents, mode));
+    written.map_err(|source| CertificateError::Unwritable { file: file.to_owned(), source })
 }
