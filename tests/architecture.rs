@@ -123,3 +123,41 @@ fn every_room_has_a_layer() {
         assert!(room == "lib" || room == "main" || layer(&room).is_some(), "{room} stands in no layer");
     }
 }
+
+/// Lines of code, without tests and comments, that have one of `words` in them.
+fn lines_with(file: &Path, words: &[&str]) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap().lines();
+    let code = code.filter(|line| !line.trim_start().starts_with("//"));
+    let found = code.filter(|line| words.iter().any(|word| line.contains(word)));
+    found.map(|line| format!("{}: {}", file.display(), line.trim())).collect()
+}
+
+#[test]
+fn only_the_clock_reads_the_time_of_day_and_only_connections_measure_their_own() {
+    let day = ["SystemTime", "OffsetDateTime::now", "clock_gettime", "UtcDateTime::now", "Boottime"];
+    let mut wrong = Vec::new();
+    for file in sources() {
+        let room = room(&file);
+        if room != "clock" {
+            wrong.extend(lines_with(&file, &day));
+        }
+        if !["body", "pipeline", "server", "upstream"].contains(&room.as_str()) {
+            wrong.extend(lines_with(&file, &["Instant::now", ".elapsed("]));
+        }
+    }
+    assert!(wrong.is_empty(), "clocks that ARCHITECTURE.md does not know of:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_store_knows_a_token() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/session/store");
+    // The suite that stores are tried with makes tokens, to have something to hash.
+    for file in sources().into_iter().filter(|file| !file.ends_with("conformance.rs")) {
+        if file.starts_with(&root) || file == root.with_extension("rs") {
+            let named = lines_with(&file, &["Token", "Secret"]);
+            let other: Vec<_> = named.iter().filter(|line| !line.contains("TokenHash")).collect();
+            assert!(other.is_empty(), "a store is given hashes alone (REST-1): {other:?}");
+        }
+    }
+}

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from support.h2client import Http2
+from support.h2client import request
 from support.person import LOGIN
 from support.person import LOGOUT
 from support.person import Person
@@ -167,6 +169,21 @@ def test_unsafe_requests_of_other_origins_are_refused(gateway, alice, recorder, 
 
 def test_safe_requests_of_other_origins_pass_for_links_must_work(alice):
     assert alice.visit("/x", **{"Sec-Fetch-Site": "cross-site"}).status == 200
+
+
+def test_every_answer_is_dated_once(gateway, alice, recorder, person):
+    undated = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    recorder.on("/undated", undated)
+    recorder.on("/dated", undated.replace(b"\r\n\r\n", b"\r\nDate: Sat, 03 Oct 2026 07:08:09 GMT\r\n\r\n"))
+    form = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
+    for answer in (alice.visit("/undated"), person.visit("/x"), person.visit("/.vestibule/login")):
+        [date] = answer.all("Date")
+        assert form.fullmatch(date), date
+    assert alice.visit("/dated").all("Date") == ["Sat, 03 Oct 2026 07:08:09 GMT"], "the app's own word stays"
+    with Http2(gateway.port) as client:
+        headers = request(gateway.authority(), "/undated", extra=[("cookie", alice.cookies())])
+        names = [name for name, _ in client.finish(client.open(headers)).headers]
+    assert names.count("date") == 1
 
 
 def test_no_answer_of_ours_is_shared_across_origins(person, alice):

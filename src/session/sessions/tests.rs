@@ -252,3 +252,13 @@ async fn every_end_is_told_once_whoever_notices_it() {
     let expected = [("ada", Why::Idle), ("bob", Why::Idle), ("eve", Why::Replaced), ("eve", Why::LoggedOut)];
     assert_eq!(*told.lock().unwrap(), expected.map(|(name, why)| (name.to_owned(), why)));
 }
+
+#[tokio::test]
+async fn a_copy_of_the_store_gives_no_usable_cookie() {
+    let sessions = sessions(9, Memory::new());
+    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let stored = crate::crypto::base64url(session.hash().as_bytes());
+    assert_ne!(stored, *token.encode().expose());
+    let forged = Token::parse(stored.as_bytes()).unwrap();
+    assert_anonymous(&find(&sessions, &forged, 1).await);
+}
