@@ -3,6 +3,7 @@
 //!
 //! After a change of wording, `UPDATE_FIXTURES=1 cargo test --test config` writes the texts anew: read the diff.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -113,8 +114,9 @@ fn the_example_loads_without_problems_or_warnings() {
     assert_eq!(loaded.config.sites.len(), 2);
 }
 
-/// Every key that `schema` describes, as a path such as `sites.upstream.idle`; lists add nothing to a path.
-fn keys_of_schema(schema: &Value, root: &Value, path: &str, keys: &mut BTreeSet<String>) {
+/// Every key that `schema` describes, as a path such as `.sites.upstream.idle`, and what it says of it; lists add
+/// nothing to a path.
+fn keys_of_schema(schema: &Value, root: &Value, path: &str, keys: &mut BTreeMap<String, String>) {
     let reference = schema.get("$ref").and_then(Value::as_str);
     if let Some(target) = reference.and_then(|name| root.pointer(name.trim_start_matches('#'))) {
         keys_of_schema(target, root, path, keys);
@@ -123,7 +125,7 @@ fn keys_of_schema(schema: &Value, root: &Value, path: &str, keys: &mut BTreeSet<
     for (key, below) in properties.into_iter().flatten() {
         let path = format!("{path}.{key}");
         keys_of_schema(below, root, &path, keys);
-        keys.insert(path);
+        keys.insert(path, below["description"].as_str().unwrap_or_default().replace('\n', " "));
     }
     let forms = schema.get("anyOf").and_then(Value::as_array);
     for below in forms.into_iter().flatten().chain(schema.get("items")) {
@@ -142,11 +144,34 @@ fn keys_of_example(value: &Value, path: &str, keys: &mut BTreeSet<String>) {
     }
 }
 
+fn described() -> BTreeMap<String, String> {
+    let schema = config::schema().to_value();
+    let mut keys = BTreeMap::new();
+    keys_of_schema(&schema, &schema, "", &mut keys);
+    keys
+}
+
+/// The table below `## All settings` in `docs/configuration.md` is the schema's own words.
+#[test]
+fn the_documentation_lists_every_key_of_the_schema() {
+    let (path, title) = (Path::new("docs/configuration.md"), "\n## All settings\n");
+    let page = fs::read_to_string(path).unwrap();
+    let (before, table) = page.split_once(title).unwrap_or((&page, ""));
+    let rows: Vec<String> = described()
+        .iter()
+        .map(|(key, text)| format!("| `{}` | {} |", key.trim_start_matches('.'), text.replace('|', "\\|")))
+        .collect();
+    let wanted = format!("\n| key | meaning |\n|---|---|\n{}\n", rows.join("\n"));
+    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+        fs::write(path, format!("{before}{title}{wanted}")).unwrap();
+    } else {
+        assert_eq!(table, wanted, "run this test with UPDATE_FIXTURES=1");
+    }
+}
+
 #[test]
 fn the_example_names_every_key_of_the_schema_and_no_other() {
-    let schema = config::schema().to_value();
-    let mut described = BTreeSet::new();
-    keys_of_schema(&schema, &schema, "", &mut described);
+    let described: BTreeSet<String> = described().into_keys().collect();
     let example = serde_yaml::from_str(&fs::read_to_string("config.example.yaml").unwrap()).unwrap();
     let mut named = BTreeSet::new();
     keys_of_example(&example, "", &mut named);
