@@ -114,9 +114,10 @@ impl fmt::Display for CanonicalPath {
 fn check_segments(path: &str) -> Result<(), AmbiguousPath> {
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
-        match segment {
+        // Windows drops spaces at a name's end.
+        match segment.trim_end_matches(' ') {
             "." | ".." => return Err(AmbiguousPath::DotSegment),
-            "" if segments.peek().is_some() => return Err(AmbiguousPath::EmptySegment),
+            _ if segment.is_empty() && segments.peek().is_some() => return Err(AmbiguousPath::EmptySegment),
             _ => {}
         }
     }

@@ -108,7 +108,7 @@ def test_forwarded_host_headers_change_no_redirect(gateway, person):
 # Ways to say /private or /admin while looking public: every one must be refused or judged as protected.
 CONFUSING = [
     "/public/../private", "/public/..//private", "/public/..%2fprivate", "/public/..%2Fprivate", "/public/%2e%2e/private",
-    "/public/%2E%2e%2Fprivate", "/public/.%2e/private", "/public/./../private", "/public/..", "/public/%2e%2e",
+    "/public/%2E%2e%2Fprivate", "/public/..%20/private", "/public/.%2e/private", "/public/./../private", "/public/..", "/public/%2e%2e",
     "/public/..%5cprivate", "/public\\..\\private", "/public/..\\private", "/public;/../private", "/public/..;/private",
     "/public/;/../private", "/public/%252e%252e%252fprivate", "/public/%25%32%65%25%32%65/private",
     "/public/%c0%ae%c0%ae/private", "/public/%u002e%u002e/private", "/public/%ef%bc%8e%ef%bc%8e/private",

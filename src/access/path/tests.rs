@@ -42,6 +42,8 @@ fn whatever_could_be_read_in_two_ways_is_refused() {
         ("/%2e%2e/admin", A::DotSegment),
         ("/.%2E/admin", A::DotSegment),
         ("/%2e", A::DotSegment),
+        ("/public/..%20/admin", A::DotSegment),
+        ("/public/.%20%20", A::DotSegment),
         ("//admin", A::EmptySegment),
         ("/a//b", A::EmptySegment),
         ("/a//", A::EmptySegment),
