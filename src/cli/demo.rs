@@ -35,11 +35,9 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let quickstart = QuickstartArgs {
         upstream: format!("http://{bare_address}"),
         dir: folder.path().to_owned(),
-        listen: args.listen,
+        listen: Some(args.listen),
     };
-    let written = quickstart::write(&quickstart, |users, password| {
-        quickstart::add_admin(users, password, FirstPassword::ToKeep)
-    })?;
+    let written = quickstart::write(&quickstart, FirstPassword::ToKeep)?;
     let mut config = crate::cli::load(Some(&written.config))?.config;
     config.sessions.cookie_name = String::from(COOKIE);
     config.listen.admin = None;

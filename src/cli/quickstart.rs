@@ -4,6 +4,7 @@ use std::fs;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
+use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::net::TcpListener;
@@ -20,15 +21,21 @@ use crate::cli;
 use crate::cli::Failure;
 use crate::cli::serve;
 use crate::config;
+use crate::config::Config;
 use crate::config::Outside;
 use crate::crypto;
 use crate::crypto::Secret;
 use crate::login::hash::Hash;
 use crate::login::hash::Password;
 use crate::login::users::document::Entry;
+use crate::login::users::file;
+use crate::login::users::file::UsersError;
 
 /// The first user.
 pub const ADMIN: &str = "admin";
+
+/// Where a first gateway listens.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
 /// Arguments of `vestibule quickstart`.
 #[derive(Debug, Args)]
@@ -39,14 +46,14 @@ pub struct QuickstartArgs {
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
-    /// Where to listen
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443", value_parser = config::parse_address)]
-    pub listen: SocketAddr,
+    /// Where to listen; 127.0.0.1:8443 unless the configuration is there already
+    #[arg(long, value_name = "ADDRESS", value_parser = config::parse_address)]
+    pub listen: Option<SocketAddr>,
 }
 
 /// Writes what is missing, says how to get in, and serves until told to stop.
 pub fn run(args: &QuickstartArgs) -> Result<(), Failure> {
-    let written = write(args, |users, password| add_admin(users, password, FirstPassword::OneTime))?;
+    let written = write(args, FirstPassword::OneTime)?;
     let config = cli::load(Some(&written.config))?.config;
     Ok(serve::until_stopped(config, |app| greet(app, &written))?)
 }
@@ -58,14 +65,6 @@ pub(crate) enum FirstPassword {
     OneTime,
     /// It stays.
     ToKeep,
-}
-
-/// Makes the users file with the first user in it.
-pub(crate) fn add_admin(users: &Path, password: &Secret<String>, kind: FirstPassword) -> anyhow::Result<()> {
-    let password = Password::new(password.expose()).context("the generated password cannot be used")?;
-    let must_change = kind == FirstPassword::OneTime;
-    let entry = Entry { password: Hash::make(&password).text(), must_change, ..Entry::default() };
-    Ok(cli::users::add(users, ADMIN, entry)?)
 }
 
 fn greet(app: &App, written: &Written) -> anyhow::Result<()> {
@@ -100,39 +99,104 @@ pub struct Written {
     pub config: PathBuf,
     /// Whether it was there already, and was left as it is.
     pub kept: bool,
-    /// The first user's password, to be shown once; nothing if there was a users file already.
+    /// The first user's password, to be shown once; nothing where people have passwords of their own already.
     pub password: Option<Secret<String>>,
 }
 
-/// Writes the configuration, and a users file where it is missing: `add_admin` makes one at the path it is given,
-/// with [`ADMIN`] and the one-time password. The development certificate is made when the gateway starts.
+/// Writes the configuration and the users file where they are missing, the latter with [`ADMIN`] and a password that
+/// was made for them. Nothing is written before it is known that the gateway can listen: a password that nobody was
+/// shown is lost. If a start failed later all the same, the next one makes a new one, as long as it was never used.
+/// The development certificate is made when the gateway starts.
 ///
 /// # Errors
-/// If the arguments make no configuration that can be used, or if a file cannot be written.
-pub fn write(
-    args: &QuickstartArgs,
-    add_admin: impl FnOnce(&Path, &Secret<String>) -> anyhow::Result<()>,
-) -> Result<Written, Failure> {
+/// If the arguments make no configuration that can be used or contradict the one that is there, if an address is
+/// taken, or if a file cannot be written.
+pub(crate) fn write(args: &QuickstartArgs, kind: FirstPassword) -> Result<Written, Failure> {
     let path = args.dir.join("vestibule.yaml");
-    if path.exists() {
-        return Ok(Written { config: path, password: None, kept: true });
-    }
-    let text = configuration(args);
-    // Proven before anything is written; the users file is about to be made.
+    let kept = path.exists();
+    let text = if kept {
+        fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?
+    } else {
+        configuration(args)
+    };
+    // Proven before anything is written; the users file may be about to be made.
     let outside = Outside { users: &|_path| Ok(()), ..cli::outside() };
-    config::parse(&text, &path, &outside)?;
+    let config = config::parse(&text, &path, &outside)?.config;
+    if kept {
+        contradiction(args, &path, &config).map_or(Ok(()), Err)?;
+    }
+    listen_once(&config)?;
     fs::create_dir_all(&args.dir)
         .with_context(|| format!("the folder {} cannot be made", args.dir.display()))?;
-    let users = args.dir.join("users.yaml");
-    let password = if users.exists() {
-        None
-    } else {
-        let password = one_time_password();
-        add_admin(&users, &password)?;
-        Some(password)
+    let needs_users = config.sites.iter().any(|site| site.login);
+    let password = if needs_users { first_password(&config.login.users, kind)? } else { None };
+    if !kept {
+        create(&path, &text).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(Written { config: path, password, kept })
+}
+
+/// What the arguments ask for and the configuration that is there does not say.
+fn contradiction(args: &QuickstartArgs, path: &Path, config: &Config) -> Option<Failure> {
+    let wanted =
+        config::parse(&configuration(args), path, &Outside { users: &|_path| Ok(()), ..cli::outside() });
+    let servers = |config: &Config| config.sites.first().map(|site| site.upstream.servers.clone());
+    let upstream = match wanted {
+        Ok(wanted) => servers(&wanted.config) != servers(config),
+        Err(problems) => return Some(problems.into()),
     };
-    create(&path, &text).with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(Written { config: path, password, kept: false })
+    let listen = args.listen.filter(|listen| !config.listen.https.contains(listen));
+    let (flag, key) = match (upstream, listen) {
+        (true, _) => (format!("--upstream {}", args.upstream), "upstream"),
+        (false, Some(listen)) => (format!("--listen {listen}"), "listen.https"),
+        (false, None) => return None,
+    };
+    let file = path.display();
+    Some(Failure::Usage(format!(
+        "{file} is there already and says something else than {flag}\n  \
+         to change it: write it as `{key}` in {file}\n  \
+         to run it as it is: vestibule serve --config {file}\n  \
+         to begin anew beside it: name another folder with --dir"
+    )))
+}
+
+/// Whether every address can be had now.
+fn listen_once(config: &Config) -> anyhow::Result<()> {
+    let listen = &config.listen;
+    let inner = listen.admin.iter().chain(&listen.health);
+    for address in listen.https.iter().chain(&listen.http).chain(&listen.http_redirect).chain(inner) {
+        TcpListener::bind(address).with_context(|| {
+            format!("cannot listen on {address}: end what listens there, or choose another address")
+        })?;
+    }
+    Ok(())
+}
+
+/// Makes the users file with the first user in it if it is missing, and the first user's password anew if it was never
+/// used. The password, if one was made.
+fn first_password(users: &Path, kind: FirstPassword) -> anyhow::Result<Option<Secret<String>>> {
+    let unused = match file::load(users) {
+        Ok(loaded) => {
+            loaded.users.iter().any(|account| account.user.name.as_str() == ADMIN && account.must_change)
+        }
+        Err(UsersError::Missing { .. }) => true,
+        Err(other) => return Err(other.into()),
+    };
+    if !unused {
+        return Ok(None);
+    }
+    let secret = one_time_password();
+    let password = Password::new(secret.expose()).context("the generated password cannot be used")?;
+    let hash = Hash::make(&password).text();
+    let must_change = kind == FirstPassword::OneTime;
+    file::edit(users, |document| {
+        match document.get_mut(ADMIN) {
+            Some(entry) => entry.password = hash,
+            None => drop(document.add(ADMIN, Entry { password: hash, must_change, ..Entry::default() })),
+        }
+        Ok(())
+    })?;
+    Ok(Some(secret))
 }
 
 /// 80 random bits in letters that cannot be mistaken for each other, in groups a person can copy.
@@ -150,7 +214,8 @@ fn create(path: &Path, text: &str) -> io::Result<()> {
 
 fn configuration(args: &QuickstartArgs) -> String {
     let template = include_str!("quickstart.yaml");
-    let (listen, metrics) = (quoted(&args.listen.to_string()), quoted(&admin_address().to_string()));
+    let (listen, metrics) =
+        (quoted(&args.listen.unwrap_or(LISTEN).to_string()), quoted(&admin_address().to_string()));
     template
         .replace("LISTEN", &listen)
         .replace("METRICS", &metrics)
@@ -174,22 +239,22 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn args(dir: &Path, upstream: &str) -> QuickstartArgs {
-        QuickstartArgs {
-            upstream: upstream.to_owned(),
-            dir: dir.join("new"),
-            listen: "127.0.0.1:8443".parse().unwrap(),
-        }
+    fn free() -> SocketAddr {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).unwrap()
     }
 
-    fn make(path: &Path, _password: &Secret<String>) -> anyhow::Result<()> {
-        Ok(fs::write(path, "users: {}\n")?)
+    fn args(dir: &Path, upstream: &str) -> QuickstartArgs {
+        QuickstartArgs { upstream: upstream.to_owned(), dir: dir.join("new"), listen: Some(free()) }
+    }
+
+    fn first(args: &QuickstartArgs) -> Result<Written, Failure> {
+        write(args, FirstPassword::OneTime)
     }
 
     #[test]
     fn the_files_it_writes_make_a_gateway() {
         let dir = tempfile::tempdir().unwrap();
-        let written = write(&args(dir.path(), "http://127.0.0.1:5000"), make).unwrap();
+        let written = first(&args(dir.path(), "http://127.0.0.1:5000")).unwrap();
         let password = written.password.unwrap();
         assert_eq!(password.expose().len(), 19);
         let loaded = config::load(&written.config, &cli::outside()).unwrap();
@@ -198,23 +263,66 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_over() {
+    fn nothing_of_somebodys_is_written_over() {
         let dir = tempfile::tempdir().unwrap();
         let args = args(dir.path(), "http://127.0.0.1:5000");
+        let users = args.dir.join("users.yaml");
         fs::create_dir(&args.dir).unwrap();
-        fs::write(args.dir.join("users.yaml"), "# mine\n").unwrap();
-        assert!(write(&args, make).unwrap().password.is_none());
-        assert_eq!(fs::read_to_string(args.dir.join("users.yaml")).unwrap(), "# mine\n");
-        fs::write(args.dir.join("vestibule.yaml"), "# mine too\n").unwrap();
-        assert!(write(&args, make).unwrap().kept);
-        assert_eq!(fs::read_to_string(args.dir.join("vestibule.yaml")).unwrap(), "# mine too\n");
+        fs::write(&users, "# mine\n").unwrap();
+        assert!(first(&args).unwrap().password.is_none());
+        assert_eq!(fs::read_to_string(&users).unwrap(), "# mine\n");
+        let text = fs::read_to_string(args.dir.join("vestibule.yaml")).unwrap() + "# mine too\n";
+        fs::write(args.dir.join("vestibule.yaml"), &text).unwrap();
+        assert!(first(&args).unwrap().kept);
+        assert_eq!(fs::read_to_string(args.dir.join("vestibule.yaml")).unwrap(), text);
+    }
+
+    #[test]
+    fn a_one_time_password_is_made_again_until_it_was_used_and_for_a_lost_users_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = args(dir.path(), "http://127.0.0.1:5000");
+        let users = args.dir.join("users.yaml");
+        let fits = |secret: &Secret<String>| {
+            let loaded = file::load(&users).unwrap();
+            let admin = loaded.users.iter().next().unwrap();
+            admin.must_change && admin.password.verify(&Password::new(secret.expose()).unwrap())
+        };
+        let shown = first(&args).unwrap().password.unwrap();
+        assert!(fits(&shown));
+        let again = first(&args).unwrap().password.unwrap();
+        assert!(fits(&again) && !fits(&shown));
+        let used = fs::read_to_string(&users).unwrap().replace("must_change: true", "must_change: false");
+        fs::write(&users, used).unwrap();
+        assert!(first(&args).unwrap().password.is_none());
+        fs::remove_file(&users).unwrap();
+        assert!(fits(&first(&args).unwrap().password.unwrap()));
+    }
+
+    #[test]
+    fn what_contradicts_the_configuration_or_cannot_listen_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut args = args(dir.path(), "http://127.0.0.1:5000");
+        let taken = TcpListener::bind(args.listen.unwrap()).unwrap();
+        let said = first(&args).unwrap_err().to_string();
+        assert!(said.contains("cannot listen on") && !args.dir.exists(), "{said}");
+        drop(taken);
+        first(&args).unwrap();
+        let users = fs::read(args.dir.join("users.yaml")).unwrap();
+        args.upstream = "http://127.0.0.1:5001".to_owned();
+        let failure = first(&args).unwrap_err();
+        assert!(failure.code() == 2 && failure.to_string().contains("`upstream`"), "{failure}");
+        args.upstream = "http://127.0.0.1:5000".to_owned();
+        args.listen = Some(free());
+        let failure = first(&args).unwrap_err();
+        assert!(failure.code() == 2 && failure.to_string().contains("`listen.https`"), "{failure}");
+        assert_eq!(fs::read(args.dir.join("users.yaml")).unwrap(), users);
     }
 
     #[test]
     fn an_upstream_that_cannot_be_used_leaves_no_trace() {
         let dir = tempfile::tempdir().unwrap();
         for bad in ["app", "http://10.0.0.1", "x\"\n- y"] {
-            let failure = write(&args(dir.path(), bad), make).unwrap_err();
+            let failure = first(&args(dir.path(), bad)).unwrap_err();
             assert_eq!(failure.code(), 2, "{failure}");
         }
         assert!(!dir.path().join("new").exists());

@@ -205,16 +205,40 @@ def test_quickstart_makes_everything_and_its_password_must_be_changed(work, reco
         assert process.stop() == 0
 
 
+def test_a_quickstart_that_cannot_listen_loses_no_password(work, recorder):
+    folder = work / "quick-taken"
+    arguments = ("quickstart", "--upstream", recorder.upstream, "--dir", folder)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        failed = run(*arguments, "--listen", address, check=False)
+        assert failed.returncode == 1 and address in failed.stderr, failed.stderr
+        assert not folder.exists()
+    process, _ = start_listening("quick-taken", *arguments, folder=work, logs=work / "logs")
+    try:
+        wait_until(lambda: "one-time password" in process.said(), "a password")
+        first = (folder / "users.yaml").read_text()
+        # While it runs, another try changes nothing.
+        again = run(*arguments, check=False)
+        assert again.returncode == 1 and "cannot listen on" in again.stderr, again.stderr
+        assert (folder / "users.yaml").read_text() == first
+        other = run("quickstart", "--upstream", "http://127.0.0.1:9", "--dir", folder, check=False)
+        assert other.returncode == 2 and "`upstream`" in other.stderr, other.stderr
+    finally:
+        assert process.stop() == 0
+
+
 def test_quickstart_writes_over_nothing(work, recorder):
     folder = work / "quick-again"
     arguments = ("quickstart", "--upstream", recorder.upstream, "--dir", folder)
     first, port = start_listening("quickstart-1", *arguments, folder=folder, logs=work / "logs")
     first.stop()
-    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file() and file.name != "users.yaml"}
     second, _ = start_listening("quickstart-2", *arguments, folder=folder, logs=work / "logs", port=port)
     wait_until(lambda: "was there already" in second.said(), "it says what it uses")
+    # Its password was never used: it is made again, or a start that failed would have lost it.
+    wait_until(lambda: "one-time password" in second.said(), "a password")
     second.stop()
-    assert before == {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    assert before == {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file() and file.name != "users.yaml"}
 
 
 def test_the_demo_runs_without_anything(work):
