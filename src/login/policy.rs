@@ -4,6 +4,7 @@
 //! which knows common passwords, words, names, dates, keyboard walks and repeats, in any mix.
 
 use zxcvbn::Score;
+use zxcvbn::matching::patterns::MatchPattern;
 use zxcvbn::zxcvbn;
 
 use crate::login::hash::Password;
@@ -51,11 +52,51 @@ pub fn new_password(typed: &str, context: &[&str]) -> Result<Password, PolicyPro
             "It is made of names that everybody here knows. Use words that have nothing to do with them.";
         return Err(PolicyProblem::Guessable(advice.to_owned()));
     }
+    if is_made_of_two_common(password.expose(), &words) {
+        let advice = "It is one or two words or common passwords, however often. Use four or five words that have nothing to do with each other.";
+        return Err(PolicyProblem::Guessable(advice.to_owned()));
+    }
     let judged = zxcvbn(password.expose(), &words);
     if judged.score() >= Score::Three {
         return Ok(password);
     }
     Err(PolicyProblem::Guessable(advice(judged.feedback())))
+}
+
+/// Whether the password, compared whole, is one of those that can be made of common ones: an entry of zxcvbn's lists
+/// (30,000 leaked passwords, as many English words, names), or two of them joined, that as often in a row as it likes.
+/// Of leaked passwords as long as ours must be, most are of this kind; see PWD-4 in `docs/conformance.md`.
+fn is_made_of_two_common(password: &str, words: &[&str]) -> bool {
+    let chars: Vec<char> = password.to_lowercase().chars().collect();
+    let unit = chars.get(..period(&chars)).unwrap_or_default();
+    let common = |part: &[char]| {
+        let text: String = part.iter().collect();
+        // A shorter part is no entry worth the name: anything could be taken apart into such.
+        part.len() >= SHORTEST_COMMON && part.len() <= LONGEST_COMMON && is_one_match(&text, words)
+    };
+    if unit.len() > 2 * LONGEST_COMMON {
+        return false;
+    }
+    let joined =
+        |split: usize| unit.split_at_checked(split).is_some_and(|(one, two)| common(one) && common(two));
+    common(unit) || (SHORTEST_COMMON..unit.len()).any(joined)
+}
+
+/// What is looked up in the lists.
+const SHORTEST_COMMON: usize = 3;
+
+/// As long as the longest common password there.
+const LONGEST_COMMON: usize = 20;
+
+/// The length of the shortest beginning that, repeated, gives the whole; the last time may break off.
+fn period(chars: &[char]) -> usize {
+    let repeats = |length: &usize| chars.iter().zip(chars.iter().skip(*length)).all(|(one, two)| one == two);
+    (1..chars.len()).find(repeats).unwrap_or(chars.len())
+}
+
+fn is_one_match(text: &str, words: &[&str]) -> bool {
+    let judged = zxcvbn(text, words);
+    matches!(judged.sequence(), [only] if !matches!(only.pattern, MatchPattern::BruteForce))
 }
 
 /// How many letters and digits are left without the words of the context: zxcvbn thinks highly of three of them in a row.
@@ -113,6 +154,33 @@ mod tests {
         let long: String = base.chars().cycle().take(256).collect();
         assert!(new_password(&long, &CONTEXT).is_ok());
         assert_eq!(new_password(&format!("{long}x"), &CONTEXT).unwrap_err(), PolicyProblem::TooLong);
+    }
+
+    #[test]
+    fn what_is_made_of_one_or_two_common_ones_is_refused_whole() {
+        for bad in [
+            "polniypizdec0211",
+            "MomsAnalAdventure",
+            "trustno1trustno1trustno1",
+            "dragonbaseballdragonbaseballdrag",
+            "liverpoolqwerty123",
+            "understandingresponsibility",
+            "iloveyou1234567890",
+            "1qaz2wsx3edc4rfv5tgb",
+            "superman987654321",
+        ] {
+            assert!(matches!(new_password(bad, &CONTEXT), Err(PolicyProblem::Guessable(_))), "{bad:?}");
+        }
+        for good in ["purple monkey dishwasher", "turnipsangryviolins", "correct horse battery staple"] {
+            assert!(new_password(good, &CONTEXT).is_ok(), "{good:?} was refused");
+        }
+    }
+
+    #[test]
+    fn the_shortest_repeated_beginning_is_found() {
+        for (text, length) in [("aaaa", 1), ("abab", 2), ("ababa", 2), ("abcd", 4), ("a", 1), ("abaab", 3)] {
+            assert_eq!(period(&text.chars().collect::<Vec<_>>()), length, "{text}");
+        }
     }
 
     #[test]
