@@ -56,6 +56,7 @@ pub use crate::login::conversation::Answer;
 pub use crate::login::conversation::Outcome;
 pub use crate::login::conversation::SessionCookie;
 pub use crate::login::conversation::Visit;
+pub use crate::login::form::posted_fields;
 
 /// Everything the gateway answers itself lies below this path on each site.
 pub const PREFIX: &str = "/.vestibule/";

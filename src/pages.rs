@@ -25,12 +25,16 @@ pub use crate::pages::look::LookError;
 
 const STYLE: &str = include_str!("pages/style.css");
 const SCRIPT: &str = include_str!("pages/show.js");
+const SEND: &str = include_str!("pages/send.js");
+
+const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// What all pages share: their look, made ready once.
 #[derive(Debug)]
 pub struct Pages {
     frame: Frame,
     policy: HeaderValue,
+    sending: HeaderValue,
 }
 
 #[derive(Debug)]
@@ -79,6 +83,25 @@ pub struct PasswordView<'a> {
     pub notice: Option<&'a str>,
     /// What was wrong with the last attempt.
     pub error: Option<&'a str>,
+}
+
+/// The page that sends another site's form once more.
+#[derive(Clone, Copy, Debug)]
+pub struct ResubmitView<'a> {
+    /// The host one is on.
+    pub host: &'a str,
+    /// Where the form goes: a path of this host.
+    pub action: &'a str,
+    /// Names and values, in order.
+    pub fields: &'a [(String, String)],
+}
+
+#[derive(Template)]
+#[template(path = "resubmit.html")]
+struct ResubmitPage<'a> {
+    frame: &'a Frame,
+    view: &'a ResubmitView<'a>,
+    script: &'static str,
 }
 
 #[derive(Template)]
@@ -131,9 +154,11 @@ impl Pages {
     /// Pages of this look.
     pub fn new(look: Look) -> Self {
         let style = format!("{STYLE}{}", look.css);
-        let policy = content_security_policy(&style);
+        let policy = content_security_policy(&style, SCRIPT, "'self'");
+        // Where the app leads on from there is the app's to say, and browsers hold redirects against this too.
+        let sending = content_security_policy(&style, SEND, "'self' https:");
         let frame = Frame { title: look.title, logo: look.logo, style, script: SCRIPT };
-        Self { frame, policy }
+        Self { frame, policy, sending }
     }
 
     /// The sign-in page.
@@ -164,6 +189,17 @@ impl Pages {
     pub fn signed_out(&self, host: &str, text: &str) -> Response<Bytes> {
         let frame = &self.frame;
         self.answer(StatusCode::OK, &SignedOutPage { frame, host, text })
+    }
+
+    /// Sends a form once more, by itself where scripts may run, else at the press of a button. The window it is in may
+    /// belong to a page of the app that waits for it: unlike our other pages, this one does not part the two.
+    pub fn resubmit(&self, view: &ResubmitView<'_>) -> Response<Bytes> {
+        let page = ResubmitPage { frame: &self.frame, view, script: SEND };
+        let mut response = self.answer(StatusCode::OK, &page);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.sending.clone());
+        headers.insert(COOP, HeaderValue::from_static("unsafe-none"));
+        response
     }
 
     /// Says that something went wrong, and how to go on.
@@ -209,7 +245,7 @@ fn own(status: StatusCode, body: Bytes, content_type: &'static str) -> Response<
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         ),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (COOP, "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("x-robots-tag"), "noindex"),
         (header::VARY, "Cookie, Origin, Sec-Fetch-Dest, Sec-Fetch-Mode, Sec-Fetch-Site"),
@@ -224,12 +260,13 @@ fn own(status: StatusCode, body: Bytes, content_type: &'static str) -> Response<
     response
 }
 
-fn content_security_policy(style: &str) -> HeaderValue {
+/// `targets` are where forms may go.
+fn content_security_policy(style: &str, script: &str, targets: &str) -> HeaderValue {
     let hash = |text: &str| format!("'sha256-{}'", BASE64.encode(&sha256(text.as_bytes())));
     let policy = format!(
-        "default-src 'none'; style-src {}; script-src {}; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        "default-src 'none'; style-src {}; script-src {}; img-src 'self' data:; form-action {targets}; frame-ancestors 'none'; base-uri 'none'",
         hash(style),
-        hash(SCRIPT),
+        hash(script),
     );
     // Base64 and the words above are legal in a field value.
     HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
@@ -262,6 +299,10 @@ mod tests {
         }
     }
 
+    fn resubmission(fields: &[(String, String)]) -> ResubmitView<'_> {
+        ResubmitView { host: "app.example", action: "/return?a=\"><script>alert(1)</script>", fields }
+    }
+
     fn all() -> Vec<Response<Bytes>> {
         let pages = pages();
         let password = PasswordView {
@@ -281,6 +322,7 @@ mod tests {
             pages.changed("app.example", EVIL),
             pages.logout("app.example", EVIL, "TOKEN"),
             pages.signed_out("app.example", EVIL),
+            pages.resubmit(&resubmission(&[(EVIL.to_owned(), EVIL.to_owned())])),
             pages.error(&ErrorView::new(StatusCode::BAD_GATEWAY, EVIL)),
         ]
     }
@@ -358,7 +400,9 @@ mod tests {
             assert_eq!(field("x-content-type-options"), "nosniff");
             assert_eq!(field("x-frame-options"), "DENY");
             assert_eq!(field("referrer-policy"), "same-origin");
-            assert_eq!(field("cross-origin-opener-policy"), "same-origin");
+            let sends = answer.body().windows(17).any(|text| text == b"another site sent");
+            let opener = if sends { "unsafe-none" } else { "same-origin" };
+            assert_eq!(field("cross-origin-opener-policy"), opener);
             assert!(field("content-type").ends_with("charset=utf-8"));
             assert!(field("content-security-policy").contains("frame-ancestors 'none'"));
         }

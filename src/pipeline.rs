@@ -13,6 +13,7 @@ mod presence;
 mod refuse;
 mod reject;
 mod reply;
+mod resubmit;
 mod tunnel;
 mod visitor;
 
@@ -134,9 +135,12 @@ impl Gateway {
         }
         let site = self.route(exchange, &path)?;
         self.find_session(visitor, exchange, &site.lifetime, &head.headers).await?;
-        let passage = self.gate(exchange, &site, &path, &head).inspect_err(|_refused| {
-            self.note_forged(exchange, &site, head.headers.keys());
-        })?;
+        let passage = match self.gate(exchange, &site, &path, &head) {
+            Err(Reject::Resubmit) => return self.resubmit(exchange, &head, body).await,
+            passage => {
+                passage.inspect_err(|_refused| self.note_forged(exchange, &site, head.headers.keys()))?
+            }
+        };
         self.forward(exchange, &site, (head, body), passage).await
     }
 }

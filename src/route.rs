@@ -8,6 +8,7 @@ use crate::access::path::CanonicalPath;
 use crate::access::rules::Rules;
 use crate::headers::harden::AppCookies;
 use crate::headers::harden::ResponsePolicy;
+use crate::headers::harden::SiteData;
 use crate::identity::headers::IdentityHeaders;
 use crate::net::Host;
 use crate::session::lifetime::Lifetime;
@@ -71,6 +72,8 @@ pub struct Desk {
     pub lifetime: Lifetime,
     /// Whether the apps' cookies go with their user: if one of these sites says so.
     pub cookies: AppCookies,
+    /// What browsers are asked to throw away at logout: whatever one of these sites asks for.
+    pub clear_at_logout: Vec<SiteData>,
 }
 
 impl Desk {
@@ -78,8 +81,16 @@ impl Desk {
         let mut with_login: Vec<&Arc<Site>> = sites.iter().filter(|site| site.login).collect();
         with_login.sort_by_key(|site| site.id);
         let (first, rest) = with_login.split_first()?;
-        let alone =
-            Self { site: Arc::clone(first), lifetime: first.lifetime, cookies: first.responses.cookies };
+        let alone = Self {
+            site: Arc::clone(first),
+            lifetime: first.lifetime,
+            cookies: first.responses.cookies,
+            clear_at_logout: with_login
+                .iter()
+                .flat_map(|site| &site.responses.clear_at_logout)
+                .copied()
+                .collect(),
+        };
         Some(rest.iter().fold(alone, |desk, site| Self {
             lifetime: desk.lifetime.shorter(&site.lifetime),
             cookies: match site.responses.cookies {
@@ -172,6 +183,7 @@ mod tests {
                 frame_ancestors: None,
                 cache: CachePolicy::App,
                 cookies: AppCookies::Pass,
+                clear_at_logout: Vec::new(),
             },
             service_workers: ServiceWorkers::Deny,
             body_limit: None,

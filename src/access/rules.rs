@@ -33,6 +33,16 @@ pub enum Unauthenticated {
     Status401,
 }
 
+/// What becomes of a form that another site's page sends here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossSite {
+    /// The site's `csrf` setting decides.
+    AsSite,
+    /// It is sent once more, by a page of ours and so with the browser's cookies. The app must find out for itself
+    /// whether what it is told is true: by a signature, or by asking the sender.
+    Resubmit,
+}
+
 /// One rule of a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -46,9 +56,16 @@ pub struct Rule {
     pub reauth_after: Option<Duration>,
     /// What somebody gets who should log in first.
     pub unauthenticated: Unauthenticated,
+    /// What becomes of forms from other sites.
+    pub cross_site: CrossSite,
 }
 
 impl Rule {
+    /// Whether a form from another site is sent once more. An exemption holds for exactly what it names.
+    pub fn resubmits(&self, path: &CanonicalPath) -> bool {
+        self.cross_site == CrossSite::Resubmit && self.path.matches_exactly(path)
+    }
+
     fn holds_for(&self, path: &CanonicalPath, method: &Method) -> bool {
         // A rule that opens something holds for exactly what it names, any other for whatever an app could take for it.
         let here = match self.allow {
@@ -91,6 +108,7 @@ impl Rules {
             allow,
             reauth_after: None,
             unauthenticated: Unauthenticated::Auto,
+            cross_site: CrossSite::AsSite,
         };
         Self { rules, otherwise }
     }
@@ -173,6 +191,7 @@ mod tests {
             allow,
             reauth_after: None,
             unauthenticated: Unauthenticated::Auto,
+            cross_site: CrossSite::AsSite,
         }
     }
 
@@ -240,6 +259,19 @@ mod tests {
         ] {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             assert_eq!(*found(&rules, "/feed", &method), allow, "{method}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_sent_once_more_for_exactly_the_path_that_is_named() {
+        let mut named = rule("/payment/return", Allow::Authenticated);
+        named.cross_site = CrossSite::Resubmit;
+        for (path, resubmits) in
+            [("/payment/return", true), ("/payment/return/", false), ("/Payment/Return", false)]
+        {
+            let path = CanonicalPath::parse(path).unwrap();
+            assert!(named.holds_for(&path, &Method::POST));
+            assert_eq!(named.resubmits(&path), resubmits, "{path:?}");
         }
     }
 

@@ -40,6 +40,7 @@ macro_rules! shape {
         }
         $( blocks { $( $(#[$block_doc:meta])* $block:ident: $block_type:ty, )* } )?
         $( required [$($required:literal),*] )?
+        $( unless [$($needed:literal by $instead:literal),*] )?
         $( later [$($later:literal),*] )?
     ) => {
         #[derive(Debug, Default, schemars::JsonSchema)]
@@ -54,6 +55,7 @@ macro_rules! shape {
             pub(crate) const KEYS: crate::config::read::Keys = crate::config::read::Keys {
                 known: &[$(stringify!($setting),)* $($(stringify!($block),)*)?],
                 required: &[$($($required),*)?],
+                unless: &[$($(($needed, $instead)),*)?],
                 later: &[$($($later),*)?],
             };
 

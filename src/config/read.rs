@@ -62,6 +62,8 @@ pub(crate) struct Keys {
     pub(crate) known: &'static [&'static str],
     /// Those of this version without which the block makes no sense.
     pub(crate) required: &'static [&'static str],
+    /// Those that are required where another, named second, is not there.
+    pub(crate) unless: &'static [(&'static str, &'static str)],
     pub(crate) later: &'static [&'static str],
 }
 
@@ -88,11 +90,11 @@ impl<'a> Section<'a> {
                 unknown_key(entry, path, keys, findings);
             }
         }
-        for key in keys.required {
-            if !entries.iter().any(|entry| entry.key == **key) {
-                let full = join(path, key);
-                findings.error(node.at, format!("`{full}` is missing"), how_to_add(key));
-            }
+        let there = |key: &str| entries.iter().any(|entry| entry.key == key);
+        let unless = keys.unless.iter().filter(|(_, instead)| !there(instead)).map(|(key, _)| key);
+        for key in keys.required.iter().chain(unless).filter(|key| !there(key)) {
+            let full = join(path, key);
+            findings.error(node.at, format!("`{full}` is missing"), how_to_add(key));
         }
         Some(Self { path, entries })
     }

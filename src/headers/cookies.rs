@@ -88,8 +88,19 @@ pub(crate) fn reads_as_any(piece: &[u8], reserved: &[&str]) -> bool {
 /// `Set-Cookie` lines that expire every cookie of the request but those named in `reserved`: what an app left in the
 /// browser must not greet the next person. Cookies of other paths are not seen here, and stay.
 pub fn expire_others(headers: &HeaderMap, reserved: &[&str]) -> Vec<HeaderValue> {
-    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-    let others = lines.flat_map(pieces).filter(|piece| !reads_as_any(piece, reserved));
+    expire_all(headers.get_all(COOKIE), reserved)
+}
+
+/// The same of these `Cookie` lines.
+pub fn expire_all<'a>(
+    lines: impl IntoIterator<Item = &'a HeaderValue>,
+    reserved: &[&str],
+) -> Vec<HeaderValue> {
+    let others = lines
+        .into_iter()
+        .map(HeaderValue::as_bytes)
+        .flat_map(pieces)
+        .filter(|piece| !reads_as_any(piece, reserved));
     let names = others.filter_map(|piece| piece.split(|byte| *byte == b'=').next()).map(<[u8]>::trim_ascii);
     names.filter(|name| is_token(name)).take(MOST_EXPIRED).filter_map(expired).collect()
 }

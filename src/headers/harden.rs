@@ -22,7 +22,8 @@ use crate::headers::set_cookie;
 pub use crate::headers::set_cookie::CookieReport;
 use crate::net::Authority;
 
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+/// The field that asks a browser to throw things away.
+pub const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
@@ -67,6 +68,28 @@ pub enum AppCookies {
     Pass,
 }
 
+/// What a browser can be asked to throw away (W3C Clear Site Data §3.1). Not cookies: that would take those of all the
+/// neighbours below the same registrable domain with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteData {
+    /// What it cached of the site. Some browsers take long over it.
+    Cache,
+    /// Local storage, databases, service workers: drafts of the user's included.
+    Storage,
+}
+
+impl SiteData {
+    /// The value of `Clear-Site-Data` that asks for `all` of these; nothing if there are none.
+    pub fn header(all: &[Self]) -> Option<HeaderValue> {
+        match (all.contains(&Self::Cache), all.contains(&Self::Storage)) {
+            (true, true) => Some(HeaderValue::from_static(r#""cache", "storage""#)),
+            (true, false) => Some(HeaderValue::from_static(r#""cache""#)),
+            (false, true) => Some(HeaderValue::from_static(r#""storage""#)),
+            (false, false) => None,
+        }
+    }
+}
+
 /// How a site's answers are hardened.
 #[derive(Clone, Debug)]
 pub struct ResponsePolicy {
@@ -78,6 +101,8 @@ pub struct ResponsePolicy {
     pub cache: CachePolicy,
     /// The app's own cookies.
     pub cookies: AppCookies,
+    /// What browsers are asked to throw away at logout.
+    pub clear_at_logout: Vec<SiteData>,
 }
 
 /// How far an answer may spread.
@@ -198,7 +223,9 @@ fn remove_internal(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes the words out of `Clear-Site-Data` that would end our session without us (COOKIE-14).
+/// Takes the words out of `Clear-Site-Data` that would end our session without us (COOKIE-14). Of "everything" there
+/// is left what can be had without the cookies. Tells whether there was such a word: the app's own cookies are then to
+/// be expired one by one.
 fn keep_our_site_data(headers: &mut HeaderMap) -> bool {
     if !headers.contains_key(CLEAR_SITE_DATA) {
         return false;
@@ -214,6 +241,11 @@ fn keep_our_site_data(headers: &mut HeaderMap) -> bool {
     let kept: Vec<&[u8]> = words.iter().filter(|word| !ours(word)).copied().collect();
     if kept.len() == words.len() {
         return false;
+    }
+    if words.iter().any(|word| word.trim_ascii() == b"\"*\"" || *word == b"*") {
+        let rest = SiteData::header(&[SiteData::Cache, SiteData::Storage]);
+        rest.map(|rest| headers.insert(CLEAR_SITE_DATA, rest));
+        return true;
     }
     match HeaderValue::from_bytes(&kept.join(&b", "[..])) {
         Ok(line) if !kept.is_empty() => headers.insert(CLEAR_SITE_DATA, line),

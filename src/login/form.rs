@@ -53,6 +53,28 @@ impl Form {
     }
 }
 
+/// The fields of an app's form as they were written, for a page that sends it again. Nothing if it cannot go through a
+/// page unchanged: more than `most` fields, what is not UTF-8, or a NUL, which no page can hold. Line breaks become those of all
+/// forms (HTML §4.10.21.7).
+pub fn posted_fields(body: &[u8], most: usize) -> Option<Vec<(String, String)>> {
+    let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    let fields = pairs
+        .map(|pair| {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let mut half = || decode(halves.next().unwrap_or_default());
+            Some((half()?, half()?)).filter(|(name, value)| !name.contains('\0') && !value.contains('\0'))
+        })
+        .map(|pair| pair.map(|(name, value)| (one_line_break(&name), one_line_break(&value))))
+        .take(most + 1)
+        .collect::<Option<Vec<_>>>()?;
+    (fields.len() <= most).then_some(fields)
+}
+
+/// A browser makes CR LF of each line feed it sends, and of a carriage return it reads in a page a line feed.
+fn one_line_break(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
 fn decode(part: &[u8]) -> Option<String> {
     let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     String::from_utf8(percent_decode(&spaced).collect()).ok()
@@ -154,6 +176,26 @@ mod tests {
         assert_eq!(form.get("flag"), Some(""));
         assert_eq!(form.get("other"), None);
         assert!(Form::parse(b"").unwrap().get("a").is_none());
+    }
+
+    #[test]
+    fn the_fields_of_an_apps_form_keep_names_values_and_order() {
+        let owned = |fields: &[(&str, &str)]| {
+            Some(
+                fields
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            posted_fields(b"b=1+%2B&a=%3C%22%C3%A9&b=2&flag&x=a%0D%0Ab%0Ac", 9),
+            owned(&[("b", "1 +"), ("a", "<\"\u{e9}"), ("b", "2"), ("flag", ""), ("x", "a\nb\nc")])
+        );
+        assert_eq!(posted_fields(b"", 0), owned(&[]));
+        for bad in [&b"a=%00"[..], b"a=%FF", b"a=1&b=2"] {
+            assert!(posted_fields(bad, 1).is_none(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use http::StatusCode;
 use http::Version;
 use http::header;
 
+use crate::headers::cookies;
 use crate::headers::harden;
 use crate::headers::harden::Answer;
 use crate::headers::harden::AppCookies;
@@ -89,6 +90,11 @@ impl Gateway {
             Mode::Enforce => harden::harden(headers, &site.responses, &answer),
             Mode::Observe => harden::protect_ours(headers, &answer),
         };
+        if changed.site_data {
+            // First, so that what this very answer sets stays.
+            let expired = cookies::expire_all(&reply.carried, reserved);
+            prepend(headers, expired);
+        }
         if changed.cookies.reserved > 0 || changed.site_data {
             exchange.record(
                 &self.shared.audit,
@@ -116,6 +122,15 @@ impl Gateway {
             headers.append(header::SET_COOKIE, value);
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
+    }
+}
+
+/// Puts `Set-Cookie` lines before those that are there.
+fn prepend(headers: &mut HeaderMap, first: Vec<HeaderValue>) {
+    let after: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for line in first.into_iter().chain(after) {
+        headers.append(header::SET_COOKIE, line);
     }
 }
 

@@ -30,6 +30,7 @@ use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Bond;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
+use crate::pipeline::resubmit;
 use crate::pipeline::tunnel;
 use crate::pipeline::tunnel::Handshake;
 use crate::route::Site;
@@ -47,9 +48,14 @@ impl Gateway {
         (mut head, body): (Parts, Incoming),
         passage: Passage,
     ) -> Result<Reply, Reject> {
-        let Passage { permit: _permit, protected } = passage;
+        let Passage { permit: _permit, protected, resubmits } = passage;
         let browser_side = tunnel::take_upgrade(&mut head);
+        if resubmits {
+            resubmit::unmark(&mut head)?;
+        }
         let websocket = self.rewrite_head(exchange, site, &mut head)?;
+        // One line at most: `rewrite_head` has joined them.
+        let carried = head.headers.get(header::COOKIE).cloned();
         let client = self.apps.get(site.id).ok_or(Reject::Misdirected)?;
         let body = RequestBody::new(body, site.body_limit).settled().await;
         let body = body.map_err(|error| Reject::App(error.into()))?;
@@ -68,7 +74,7 @@ impl Gateway {
                 }
             }
         };
-        Ok(Reply::app(self.receive(exchange, site, response), protected))
+        Ok(Reply { carried, ..Reply::app(self.receive(exchange, site, response), protected) })
     }
 
     /// What lives as long as this request's session, and no longer.

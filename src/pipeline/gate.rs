@@ -24,6 +24,7 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::reject::Need;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
+use crate::pipeline::resubmit;
 use crate::route::Mode;
 use crate::route::ServiceWorkers;
 use crate::route::Site;
@@ -34,6 +35,8 @@ use crate::telemetry::audit::Event;
 pub(crate) struct Passage {
     pub(crate) permit: Permit,
     pub(crate) protected: bool,
+    /// Whether the rule has forms of other sites sent once more: the request may be one of these.
+    pub(crate) resubmits: bool,
 }
 
 impl Gateway {
@@ -48,15 +51,19 @@ impl Gateway {
     ) -> Result<Passage, Reject> {
         let rule = site.rules.find(path, &head.method);
         let protected = !matches!(rule.allow, Allow::Anyone);
+        let resubmits = rule.resubmits(path);
+        if resubmits && site.mode == Mode::Enforce && resubmit::is_due(exchange, head) {
+            return Err(Reject::Resubmit);
+        }
         let refusal = match self.judge(exchange, site, rule, head) {
-            Ok(permit) => return Ok(Passage { permit, protected }),
+            Ok(permit) => return Ok(Passage { permit, protected, resubmits }),
             Err(refusal) => refusal,
         };
         match site.mode {
             Mode::Enforce => Err(refusal),
             Mode::Observe => {
                 exchange.record(&self.shared.audit, &Event::WouldRefuse { what: refusal.reason() });
-                Ok(Passage { permit: Permit::in_observe_mode(), protected: false })
+                Ok(Passage { permit: Permit::in_observe_mode(), protected: false, resubmits: false })
             }
         }
     }
@@ -76,7 +83,7 @@ impl Gateway {
         };
         exchange.site = Some(Arc::clone(&site));
         exchange.record(&self.shared.audit, &Event::WouldRefuse { what: why.reason() });
-        let passage = Passage { permit: Permit::in_observe_mode(), protected: false };
+        let passage = Passage { permit: Permit::in_observe_mode(), protected: false, resubmits: false };
         self.forward(exchange, &site, request, passage).await
     }
 

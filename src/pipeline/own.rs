@@ -14,8 +14,11 @@ use hyper::body::Incoming;
 use crate::access::path::CanonicalPath;
 use crate::headers::cookies;
 use crate::headers::harden::AppCookies;
+use crate::headers::harden::CLEAR_SITE_DATA;
+use crate::headers::harden::SiteData;
 use crate::login;
 use crate::login::Action;
+use crate::login::SessionCookie;
 use crate::login::Visit;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
@@ -69,7 +72,7 @@ impl Gateway {
         (head, body): (Parts, Incoming),
     ) -> Result<Reply, Reject> {
         let authority = exchange.authority().ok_or(Reject::BadHost)?;
-        let form = if head.method == Method::POST { read(body).await? } else { Bytes::new() };
+        let form = if head.method == Method::POST { read(body, FORM_BYTES).await? } else { Bytes::new() };
         let left_by_apps = match desk.cookies {
             AppCookies::Harden => cookies::expire_others(&head.headers, &self.shared.reserved_cookies),
             AppCookies::Pass => Vec::new(),
@@ -92,21 +95,23 @@ impl Gateway {
         if let Some(outcome) = answer.outcome {
             self.shared.metrics.login(outcome.as_str());
         }
+        let mut response = answer.response.map(ReplyBody::full);
+        if matches!(answer.session, SessionCookie::Clear)
+            && let Some(data) = SiteData::header(&desk.clear_at_logout)
+        {
+            response.headers_mut().insert(CLEAR_SITE_DATA, data);
+        }
         let mut cookies = answer.cookies;
         if answer.parted {
             cookies.extend(left_by_apps);
         }
-        Ok(Reply {
-            response: answer.response.map(ReplyBody::full),
-            session: answer.session,
-            cookies,
-            ..Reply::own(http::Response::default())
-        })
+        Ok(Reply { response, session: answer.session, cookies, ..Reply::own(http::Response::default()) })
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Reject> {
-    match tokio::time::timeout(FORM_TIME, Limited::new(body, FORM_BYTES).collect()).await {
+/// A form of at most `most` bytes, whole.
+pub(crate) async fn read(body: Incoming, most: usize) -> Result<Bytes, Reject> {
+    match tokio::time::timeout(FORM_TIME, Limited::new(body, most).collect()).await {
         Ok(Ok(form)) => Ok(form.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reject::FormTooLarge),
         Ok(Err(_)) | Err(_) => Err(Reject::FormBroken),

@@ -123,6 +123,7 @@ impl Gateway {
             | Reject::NeedsLogin(_)
             | Reject::NotFound
             | Reject::PlainHttp
+            | Reject::Resubmit
             | Reject::ToHttps(_)
             | Reject::ToSite(_) => {}
         }

@@ -44,6 +44,8 @@ pub(crate) struct Reply {
     pub(crate) voice: Voice,
     pub(crate) session: SessionCookie,
     pub(crate) cookies: Vec<HeaderValue>,
+    /// The cookies the app was sent.
+    pub(crate) carried: Option<HeaderValue>,
 }
 
 impl Reply {
@@ -54,12 +56,19 @@ impl Reply {
             voice: Voice::Own,
             session: SessionCookie::Keep,
             cookies: Vec::new(),
+            carried: None,
         }
     }
 
     /// The app's answer.
     pub(crate) fn app(response: Response<ReplyBody>, protected: bool) -> Self {
-        Self { response, voice: Voice::App { protected }, session: SessionCookie::Keep, cookies: Vec::new() }
+        Self {
+            response,
+            voice: Voice::App { protected },
+            session: SessionCookie::Keep,
+            cookies: Vec::new(),
+            carried: None,
+        }
     }
 }
 

@@ -13,7 +13,8 @@ import { freePort, Program } from "./support/processes.js";
 let bench;
 let browser;
 before(async () => {
-  bench = await startBench({ session: { idle_timeout: "4s", absolute_timeout: "5m" } });
+  const evil = (app) => `<form method="post" action="${app}/payment/return"><button id="pay">Pay</button></form>`;
+  bench = await startBench({ evil, session: { idle_timeout: "4s", absolute_timeout: "5m" } });
   browser = await launch(bench.certificateHash);
 });
 after(async () => {
@@ -51,6 +52,12 @@ const ways = {
     for (const field of await page.locator("input[type=password]:not([name=current])").all()) await field.fill("short");
     // The browser's own check may stop a short one; the page is looked at either way.
     await page.click(click);
+  },
+  "one more step": async (page) => {
+    // It would go on at once by itself.
+    await page.addInitScript(() => { HTMLFormElement.prototype.submit = () => undefined; });
+    await page.goto(bench.url("/", "evil.test"));
+    await Promise.all([page.waitForNavigation(), page.click("#pay")]);
   },
   "403": async (page) => {
     await enter(page);

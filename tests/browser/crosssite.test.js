@@ -4,13 +4,16 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { startBench } from "./support/bench.js";
-import { atLogin, inApp, launch, profile, sessionCookie, signIn } from "./support/browser.js";
+import { atLogin, inApp, launch, profile, screenshot, sessionCookie, signIn } from "./support/browser.js";
+import { waitUntil } from "./support/processes.js";
 
 const evil = (app) => `<!doctype html><title>Win</title><h1 id="evil">You win</h1>
   <form id="note" method="post" action="${app}/note"><input name="note" value="planted"></form>
   <form id="plain" method="post" enctype="text/plain" action="${app}/note"><input name="{" value="}"></form>
   <form id="login" method="post" action="${app}/.vestibule/login">
     <input name="username" value="alice"><input name="password" value="alice walks quietly past nineteen turnips"></form>
+  <form id="pay" method="post" action="${app}/payment/return?id=7"><input name="state" value="&quot;>&lt;script>bad"><input
+    name="submit" value="ü"><button id="pay-button">Pay</button></form>
   <form id="logout" method="post" action="${app}/.vestibule/logout"></form>
   <a id="link" href="${app}/linked">a link</a>
   <img src="${app}/.vestibule/logout">`;
@@ -68,6 +71,50 @@ for (const host of ["evil.test", "other.app.test"]) {
     await inApp(page);
   });
 }
+
+for (const javaScriptEnabled of [true, false]) {
+  test(`a payment's form arrives once, signed in (${javaScriptEnabled ? "by itself" : "by the button"})`, async (t) => {
+    const { context, page } = await visitor(t, true);
+    const noScript = await profile(browser, { javaScriptEnabled, storageState: await context.storageState() });
+    t.after(() => noScript.close());
+    const before = bench.app.posts().length;
+    const window = await noScript.newPage();
+    await window.goto(bench.url("/", "evil.test"));
+    if (javaScriptEnabled) {
+      await window.evaluate(() => HTMLFormElement.prototype.submit.call(document.getElementById("pay")));
+    } else {
+      await window.click("#pay-button");
+      await window.waitForSelector("form button");
+      await screenshot(window, "resubmit");
+      assert.equal(bench.app.posts().length, before);
+      await window.click("form button");
+    }
+    await inApp(window);
+    const [seen, ...more] = bench.app.posts().slice(before);
+    assert.deepEqual(more, []);
+    assert.equal(seen.url, "/payment/return?id=7");
+    assert.equal(seen.headers["x-forwarded-user"], "alice");
+    assert.deepEqual([...new URLSearchParams(seen.body)], [["state", '"><script>bad'], ["submit", "ü"]]);
+  });
+}
+
+test("a page that cannot become ours is not sent for ever", async (t) => {
+  const { page } = await visitor(t, true);
+  const before = bench.app.posts().length;
+  await page.goto(bench.url("/", "evil.test"));
+  // A sandboxed window keeps its sandbox: even our own page in it is a stranger to us.
+  await page.evaluate((action) => {
+    const frame = document.createElement("iframe");
+    frame.sandbox = "allow-scripts allow-popups allow-forms";
+    frame.srcdoc = `<form method="post" target="_blank" action="${action}"><input name="a"></form><script>document.forms[0].submit()</script>`;
+    document.body.append(frame);
+  }, bench.url("/payment/return?once"));
+  const sent = () => bench.gateway.said.split("\n").filter((line) => line.includes("/payment/return?once") && line.includes('"status"'));
+  await waitUntil(() => sent().length > 1, "the second sending is refused");
+  await page.goto(bench.url("/later"));
+  assert.deepEqual(sent().map((line) => JSON.parse(line).status), [200, 403]);
+  assert.equal(bench.app.posts().length, before);
+});
 
 test("a link on another site works for somebody who is logged in", async (t) => {
   const { page } = await visitor(t, true);

@@ -53,6 +53,20 @@ test("the Back button after logout shows nothing private", async (t) => {
   }
 });
 
+test("a site can have its local storage emptied at logout", async (t) => {
+  const context = await profile(browser);
+  t.after(() => context.close());
+  const page = await context.newPage();
+  for (const [host, left] of [["clear.test", null], ["app.test", "a draft"]]) {
+    await page.goto(bench.url("/private", host));
+    await signIn(page);
+    await inApp(page);
+    await page.evaluate(() => localStorage.setItem("note", "a draft"));
+    await signOut(page, bench.url("", host));
+    assert.equal(await page.evaluate(() => localStorage.getItem("note")), left, host);
+  }
+});
+
 test("a stolen cookie is worth nothing after logout", async (t) => {
   const { context, page } = await signedIn(t, bench);
   const stolen = await sessionCookie(context);

@@ -4,6 +4,7 @@ import pytest
 
 from support.person import SESSION
 from support.person import Person
+from support.recorder import answer
 from support.wire import head
 
 pytestmark = pytest.mark.usefixtures("canary")
@@ -213,3 +214,18 @@ def test_the_next_person_in_this_browser_does_not_inherit_the_apps_session(gatew
     person.logout()
     person.login("carol")
     assert "nora" not in person.visit("/notes").text
+
+
+@pytest.mark.parametrize("word", ['"cookies"', '"*"', '"storage", "cookies"'])
+def test_an_app_that_clears_all_cookies_loses_its_own_alone(gateway, recorder, word):
+    lines = [f"Clear-Site-Data: {word}", "Set-Cookie: fresh=1; Path=/", "Set-Cookie: renewed=2; Path=/"]
+    recorder.on("/clear", answer(headers=lines))
+    person = Person(gateway)
+    person.login("bob")
+    person.jar |= {"appsid": "x", "renewed": "1", "__Host-app": "y"}
+    ours = {name: value for name, value in person.jar.items() if name.startswith("__Host-Http-")}
+    told = person.visit("/clear").get("Clear-Site-Data", "")
+    assert "cookies" not in told and "*" not in told
+    assert ("storage" in told) == (word != '"cookies"')
+    assert person.jar == {**ours, "fresh": "1", "renewed": "2"}
+    assert person.is_in()

@@ -134,6 +134,22 @@ def test_where_the_apps_cookies_are_passed_they_are_left_alone(shop):
     assert person.jar["appsid"] == "owned"
 
 
+def test_a_site_can_ask_to_have_more_thrown_away_at_logout(make_gateway, recorder):
+    def site(host, path, **more):
+        return {"hosts": [host], "path": path, "upstream": recorder.upstream, "shared_origin": True, **more}
+
+    sites = [
+        site("clear.test", "/", headers={"clear_at_logout": "storage"}),
+        site("clear.test", "/wiki", headers={"clear_at_logout": ["cache"]}),
+        {"hosts": ["plain.test"], "upstream": recorder.upstream},
+    ]
+    gateway = make_gateway("clear", sites)
+    for host, data in (("clear.test", '"cache", "storage"'), ("plain.test", None)):
+        person = Person(gateway, host)
+        assert person.login("bob").get("Clear-Site-Data") is None
+        assert person.logout().get("Clear-Site-Data") == data
+
+
 # --- Hosts, and where people log in on them ---------------------------------------------------------------------------
 
 

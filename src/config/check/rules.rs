@@ -2,6 +2,7 @@
 
 use crate::access::path::Pattern;
 use crate::access::rules::Allow;
+use crate::access::rules::CrossSite;
 use crate::access::rules::Rule;
 use crate::access::rules::Rules;
 use crate::access::rules::Unauthenticated;
@@ -26,6 +27,7 @@ pub(super) fn rules(file: &SiteFile, login: bool, mount: &str, check: &mut Check
         .filter_map(|given| {
             let rule = rule(&given.value, check)?;
             prove(&given.value, &rule.allow, login, check);
+            prove_resubmit(&given.value, &rule.allow, check);
             let at = given.value.path.as_ref().map_or(given.at, |path| path.at);
             Some(Placed { at, rule })
         })
@@ -57,14 +59,18 @@ fn rule(file: &RuleFile, check: &mut Check<'_>) -> Option<Rule> {
         }
         given.value.values.iter().map(|method| method.value.0.clone()).collect()
     });
-    let given = file.allow.as_ref()?;
-    let allow = allow(&given.value, given.at, check);
+    let allow = match (&file.allow, &file.cross_site) {
+        (Some(given), _) => allow(&given.value, given.at, check),
+        (None, Some(_)) => Allow::Authenticated,
+        (None, None) => return None,
+    };
     Some(Rule {
         path: pattern.ok()?,
         methods,
         allow,
         reauth_after: file.reauth_after.as_ref().map(|given| given.value.0),
         unauthenticated: file.unauthenticated.as_ref().map_or(Unauthenticated::Auto, |given| given.value),
+        cross_site: file.cross_site.as_ref().map_or(CrossSite::AsSite, |given| given.value),
     })
 }
 
@@ -107,10 +113,12 @@ fn prove(file: &RuleFile, allow: &Allow, login: bool, check: &mut Check<'_>) {
         Allow::Anyone | Allow::Nobody => false,
         Allow::Authenticated | Allow::Groups(_) | Allow::Users(_) => true,
     };
-    if let Some(given) = &file.allow {
+    let instead = || file.cross_site.as_ref().map(|given| given.at);
+    let stands = file.allow.as_ref().map(|given| given.at).or_else(instead);
+    if let Some(at) = stands {
         if needs_user && !login {
             check.findings.error(
-                given.at,
+                at,
                 "the rule asks for a user, but this site has no login".to_owned(),
                 "remove `login: none`, or write `allow: anyone` or `allow: nobody`",
             );
@@ -118,7 +126,7 @@ fn prove(file: &RuleFile, allow: &Allow, login: bool, check: &mut Check<'_>) {
         let everything = file.path.as_ref().is_some_and(|path| path.value.0 == "/*");
         if login && everything && matches!(allow, Allow::Anyone) {
             check.findings.warning(
-                Some(given.at),
+                Some(at),
                 "this rule opens the whole site to anyone: no page asks for a login".to_owned(),
                 "if that is meant, write `login: none` for the site; else narrow the path",
             );
@@ -139,6 +147,31 @@ fn prove(file: &RuleFile, allow: &Allow, login: bool, check: &mut Check<'_>) {
             given.at,
             "`reauth_after: 0s` would ask for the login again at every request".to_owned(),
             "write how old the login may be, such as `10m`",
+        );
+    }
+}
+
+/// A form that is sent once more acts with the user's rights: said where it reaches further than one address.
+fn prove_resubmit(file: &RuleFile, allow: &Allow, check: &mut Check<'_>) {
+    let Some(given) = file.cross_site.as_ref().filter(|given| given.value == CrossSite::Resubmit) else {
+        return;
+    };
+    let posts = file
+        .methods
+        .as_ref()
+        .is_none_or(|methods| methods.value.values.iter().any(|method| method.value.0 == http::Method::POST));
+    if !posts || matches!(allow, Allow::Nobody) {
+        check.findings.error(
+            given.at,
+            "`cross_site: resubmit` has no meaning in a rule that lets no POST through".to_owned(),
+            "add POST to `methods`, or remove the line",
+        );
+    }
+    if file.path.as_ref().is_some_and(|path| path.value.0.ends_with("/*")) {
+        check.findings.warning(
+            Some(given.at),
+            "`cross_site: resubmit`: other sites can act in the name of whoever is logged in, at every address below this path".to_owned(),
+            "name the one address that the other site sends its form to",
         );
     }
 }

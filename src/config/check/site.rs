@@ -156,6 +156,11 @@ fn responses(file: &SiteFile, check: &mut Check<'_>) -> ResponsePolicy {
         frame_ancestors: frame_ancestors(headers, check),
         cache: headers.cache.as_ref().map_or(CachePolicy::NoStore, |given| given.value),
         cookies: file.cookies.as_ref().map_or(AppCookies::Harden, |given| given.value),
+        clear_at_logout: headers
+            .clear_at_logout
+            .iter()
+            .flat_map(|given| given.value.values.iter().map(|word| word.value))
+            .collect(),
     }
 }
 

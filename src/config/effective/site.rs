@@ -1,5 +1,6 @@
 //! One site as it takes effect.
 
+use crate::access::rules::CrossSite;
 use crate::config::effective::Origin;
 use crate::config::effective::Table;
 use crate::config::effective::bytes;
@@ -12,6 +13,7 @@ use crate::config::file::site::RuleFile;
 use crate::config::file::site::SiteFile;
 use crate::config::read::OneOrMany;
 use crate::config::units::Text;
+use crate::config::words::AllowWord;
 use crate::config::words::Choice;
 use crate::headers::harden::Hsts;
 use crate::route::Site;
@@ -94,6 +96,8 @@ fn responses(file: &SiteFile, site: &Site, table: &mut Table) {
         Origin::of(written.frame_ancestors.as_ref()),
     );
     table.row("headers.cache", policy.cache.word(), Origin::of(written.cache.as_ref()));
+    let cleared: Vec<&str> = policy.clear_at_logout.iter().map(|data| data.word()).collect();
+    table.row("headers.clear_at_logout", list(&cleared), Origin::of(written.clear_at_logout.as_ref()));
 }
 
 fn sessions(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
@@ -135,7 +139,7 @@ fn rule(file: &RuleFile) -> String {
         names.join(", ")
     };
     let who = match file.allow.as_ref().map(|given| &given.value) {
-        None => String::new(),
+        None => AllowWord::Authenticated.word().to_owned(),
         Some(AllowFile::Word(word)) => word.word().to_owned(),
         Some(AllowFile::Some(some)) => match (&some.groups, &some.users) {
             (Some(groups), _) => format!("groups {}", names(&groups.value)),
@@ -150,6 +154,8 @@ fn rule(file: &RuleFile) -> String {
     let age = file.reauth_after.as_ref().map(|given| format!("login not older than {}", time(given.value.0)));
     let others =
         file.unauthenticated.as_ref().map(|given| format!("unauthenticated: {}", given.value.word()));
-    let parts = [Some(who), methods, age, others];
+    let resubmits = file.cross_site.as_ref().filter(|given| given.value == CrossSite::Resubmit);
+    let forms = resubmits.map(|_| "forms of other sites are sent once more".to_owned());
+    let parts = [Some(who), methods, age, others, forms];
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }

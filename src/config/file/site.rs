@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 
 use crate::access::csrf::Csrf;
+use crate::access::rules::CrossSite;
 use crate::access::rules::Unauthenticated;
 use crate::config::file::IdentityFile;
 use crate::config::findings::Findings;
@@ -24,6 +25,7 @@ use crate::config::words::LoginMethod;
 use crate::config::words::SiteLoginWord;
 use crate::headers::harden::AppCookies;
 use crate::headers::harden::CachePolicy;
+use crate::headers::harden::SiteData;
 use crate::route::Mode;
 use crate::route::ServiceWorkers;
 use crate::upstream::PresentScheme;
@@ -94,6 +96,8 @@ shape! {
         frame_ancestors: OrNull<Text>,
         /// What caches may keep of protected answers: `no-store`, `private`, or what the `app` says. Default: no-store.
         cache: CachePolicy,
+        /// What browsers are asked to throw away of the site at logout: `cache`, `storage`, or both. Default: [].
+        clear_at_logout: OneOrMany<SiteData>,
     }
 }
 
@@ -123,15 +127,18 @@ shape! {
         path: Text,
         /// The methods it is about. Default: all.
         methods: OneOrMany<MethodName>,
-        /// Who may: `anyone`, `authenticated`, `nobody`, `{ groups: […] }` or `{ users: […] }`.
+        /// Who may: `anyone`, `authenticated`, `nobody`, `{ groups: […] }` or `{ users: […] }`. Default, beside `cross_site` alone: `authenticated`.
         allow: AllowFile,
         /// Asks for the login again where the last one is older. Default: never.
         reauth_after: Span,
         /// What people who are not logged in get: `auto` (login page, or 401 for scripts) or "401" always. Default: auto.
         unauthenticated: Unauthenticated,
+        /// Forms that other sites make browsers send here, such as a payment's return: `as_site` (see `csrf`), or `resubmit`: sent once more by a page of ours, with the browser's cookies. Default: `as_site`.
+        cross_site: CrossSite,
     }
-    required ["path", "allow"]
-    later ["activity", "cross_site"]
+    required ["path"]
+    unless ["allow" by "cross_site"]
+    later ["activity"]
 }
 
 shape! {

@@ -9,6 +9,7 @@ fn policy() -> ResponsePolicy {
         hsts: Hsts::Auto,
         frame_ancestors: Some("'self'".to_owned()),
         cache: CachePolicy::NoStore,
+        clear_at_logout: Vec::new(),
         cookies: AppCookies::Harden,
     }
 }
@@ -215,10 +216,10 @@ fn caching_follows_policy_and_session() {
 fn an_app_cannot_clear_our_session_by_site_data() {
     for (lines, kept) in [
         (vec!["\"cookies\""], vec![]),
-        (vec!["\"*\""], vec![]),
+        (vec!["\"*\""], vec!["\"cache\", \"storage\""]),
         (vec!["\"cache\", \"Cookies\" , \"storage\""], vec!["\"cache\", \"storage\""]),
         (vec!["\"cache\"", "\"cookies\""], vec!["\"cache\""]),
-        (vec!["*, cookies"], vec![]),
+        (vec!["*, cookies"], vec!["\"cache\", \"storage\""]),
         (vec!["\"cache\",\"storage\""], vec!["\"cache\",\"storage\""]),
     ] {
         let lines: Vec<_> = lines.into_iter().map(|line| ("clear-site-data", line)).collect();

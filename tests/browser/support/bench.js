@@ -79,8 +79,12 @@ export async function startBench({ session = {}, evil = () => "" } = {}) {
       {
         hosts: ["app.test"],
         upstream: `http://127.0.0.1:${app.port}`,
-        rules: [{ path: "/admins/*", allow: { groups: ["admins"] } }],
+        rules: [
+          { path: "/admins/*", allow: { groups: ["admins"] } },
+          { path: "/payment/return", cross_site: "resubmit" },
+        ],
       },
+      { hosts: ["clear.test"], upstream: `http://127.0.0.1:${app.port}`, headers: { clear_at_logout: "storage" } },
       { hosts: ["chat.test"], upstream: `http://127.0.0.1:${chatPort}` },
       { hosts: ["gone.test"], upstream: `http://127.0.0.1:${nobody}` },
       {
