@@ -15,17 +15,19 @@ use criterion::criterion_group;
 use criterion::criterion_main;
 use futures_util::FutureExt;
 use vestibule::clock::Timestamp;
-use vestibule::crypto::Key;
 use vestibule::identity::user::User;
 use vestibule::identity::user::UserName;
 use vestibule::net::ClientAddr;
 use vestibule::net::Host;
+use vestibule::session::AtLimit;
+use vestibule::session::Finding;
 use vestibule::session::NewLogin;
-use vestibule::session::Presence;
+use vestibule::session::Policy;
 use vestibule::session::SameSite;
 use vestibule::session::Session;
 use vestibule::session::Settings;
 use vestibule::session::lifetime::Lifetime;
+use vestibule::session::sessions::Request;
 use vestibule::session::sessions::Sessions;
 use vestibule::session::store::memory::Memory;
 use vestibule::session::token::Token;
@@ -40,10 +42,11 @@ const BUSY: usize = 1_000;
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
 struct House {
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     cookies: Vec<String>,
-    last: Arc<Session>,
+    last: String,
     host: Host,
+    policy: Policy,
     lifetime: Lifetime,
 }
 
@@ -56,8 +59,10 @@ fn house(size: usize) -> House {
         same_site: SameSite::Lax,
         lifetime,
         max_sessions: size,
+        max_per_user: 10,
+        at_limit: AtLimit::EndOldest,
     };
-    let sessions = Sessions::new(&settings, &Key::generate(), Memory::new());
+    let sessions = Arc::new(Sessions::new(&settings, Memory::new()));
     let mut begun: Vec<(String, Arc<Session>)> = (0..size)
         .map(|number| {
             let user = User {
@@ -73,22 +78,41 @@ fn house(size: usize) -> House {
                 user_agent: None,
                 lifetime,
             };
-            let (token, session) = sessions.begin(login, None, NOW).now_or_never().unwrap().unwrap();
+            let begun = sessions.begin(login, None, NOW).now_or_never().unwrap().unwrap();
+            let (token, session) = (begun.token, begun.session);
             (token.encode().expose().clone(), session)
         })
         .collect();
-    let last = Arc::clone(&begun.last().unwrap().1);
+    let last = begun.last().unwrap().0.clone();
     // In another order than that of the allocations, or the processor guesses the next session's place.
     begun.sort_by(|one, other| one.0.cmp(&other.0));
-    House { sessions, cookies: begun.into_iter().map(|(cookie, _)| cookie).collect(), last, host, lifetime }
+    House {
+        sessions,
+        cookies: begun.into_iter().map(|(cookie, _)| cookie).collect(),
+        last,
+        host,
+        policy: Policy::default(),
+        lifetime,
+    }
 }
 
 impl House {
     #[expect(clippy::unwrap_used, reason = "a bench has nobody to answer to")]
-    fn find(&self, cookie: &str) -> Presence {
+    fn find(&self, cookie: &str) -> Finding {
         let token = Token::parse(cookie.as_bytes()).unwrap();
-        let found = self.sessions.find(&token, &self.host, &self.lifetime, NOW);
-        found.now_or_never().unwrap().unwrap()
+        let found = self.sessions.find(&token, &self.request()).now_or_never();
+        found.unwrap().unwrap()
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            host: &self.host,
+            lifetime: &self.lifetime,
+            policy: &self.policy,
+            client: ClientAddr(Ipv4Addr::LOCALHOST.into()),
+            user_agent: "",
+            now: NOW,
+        }
     }
 }
 
@@ -110,11 +134,13 @@ fn find(criterion: &mut Criterion) {
             bencher.iter(|| house.find(black_box(&made_up)));
         });
         group.bench_function("check the one a connection holds", |bencher| {
+            let Finding::Active(grant) = house.find(&house.last) else { return };
             bencher.iter(|| {
-                let session = black_box(&house.last);
-                session.touch(NOW);
-                let checked = house.sessions.check(session, &house.host, &house.lifetime, NOW);
-                checked.now_or_never().unwrap().unwrap()
+                let grant = black_box(&grant);
+                house.sessions.touch(grant.session(), NOW);
+                let request = house.request();
+                let checked = house.sessions.check(grant, &request).now_or_never();
+                checked.unwrap().unwrap()
             });
         });
     }

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vestibule::clock::Timestamp;
-use vestibule::crypto::Key;
 use vestibule::identity::user::User;
 use vestibule::identity::user::UserName;
 use vestibule::net::ClientAddr;
 use vestibule::net::Host;
+use vestibule::session::AtLimit;
 use vestibule::session::NewLogin;
 use vestibule::session::SameSite;
 use vestibule::session::Settings;
@@ -44,8 +44,10 @@ async fn main() -> anyhow::Result<()> {
         same_site: SameSite::Lax,
         lifetime,
         max_sessions: sessions,
+        max_per_user: sessions,
+        at_limit: AtLimit::EndOldest,
     };
-    let all = Sessions::new(&settings, &Key::generate(), Memory::new());
+    let all = Sessions::new(&settings, Memory::new());
     let people = if users < sessions { (0..users).map(person).collect() } else { Vec::new() };
     let before = resident_bytes()?;
     for number in 0..sessions {

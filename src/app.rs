@@ -161,6 +161,9 @@ impl App {
         let Self { background, running, stop, shared, .. } = self;
         let drained = background.block_on(running.drain(grace));
         stop.cancel();
+        if let Err(error) = background.block_on(shared.sessions.flush()) {
+            tracing::warn!(%error, "the store could not be told when sessions were last seen");
+        }
         let context = Context::at(shared.clock.now());
         shared.audit.record(&context, &Event::Shutdown { cut: drained.cut });
         shared.audit.flush();
@@ -196,6 +199,7 @@ impl App {
     fn begin_upkeep(&self, tls: Option<Tls>) {
         let shared = &self.shared;
         self.background.spawn(upkeep::sweep(Arc::clone(shared)));
+        self.background.spawn(upkeep::flush(Arc::clone(shared)));
         self.background.spawn(Arc::clone(&shared.login).watch_users(self.stop.clone()));
         if let Some(tls) = tls {
             let shared = Arc::clone(shared);
@@ -223,7 +227,7 @@ fn compose(
     let access_log = AccessLog::start(&config.telemetry).map_err(StartError::Threads)?;
     crash::tell_panics(audit.clone(), clock.clone()).map_err(StartError::Threads)?;
     let (ends, time) = (audit.clone(), clock.clone());
-    let sessions = Sessions::new(&config.sessions, &key, Memory::new())
+    let sessions = Sessions::new(&config.sessions, Memory::new())
         .tell_ends(move |session, why| upkeep::tell_end(&ends, time.now(), session, why));
     let sessions = Arc::new(sessions);
     let login = Login::new(&config.login, &key, Arc::clone(&sessions), audit.clone(), clock.clone())?;

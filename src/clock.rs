@@ -18,6 +18,9 @@ use std::time::UNIX_EPOCH;
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// Later than everything.
+    pub const END: Self = Self(u64::MAX);
+
     /// A point `milliseconds` after the Unix epoch.
     pub const fn from_millis(milliseconds: u64) -> Self {
         Self(milliseconds)

@@ -129,12 +129,15 @@ impl Gateway {
         if let Some(page) = own::page(&path, exchange.uri.path()) {
             let desk = self.desk(exchange)?;
             let action = page?;
-            self.find_session(visitor, exchange, &desk.lifetime, &head.headers).await?;
+            self.find_session(visitor, exchange, (&desk.lifetime, &desk.site.session), &head.headers).await?;
+            if action.is_use() {
+                self.touch(exchange, desk.site.session.activity, &head.headers);
+            }
             self.note_forged(exchange, &desk.site, head.headers.keys());
             return self.own_page(exchange, &desk, action, (head, body)).await;
         }
         let site = self.route(exchange, &path)?;
-        self.find_session(visitor, exchange, &site.lifetime, &head.headers).await?;
+        self.find_session(visitor, exchange, (&site.lifetime, &site.session), &head.headers).await?;
         let passage = match self.gate(exchange, &site, &path, &head) {
             Err(Reject::Resubmit) => return self.resubmit(exchange, &head, body).await,
             passage => {

@@ -11,6 +11,7 @@ use crate::headers::harden::ResponsePolicy;
 use crate::headers::harden::SiteData;
 use crate::identity::headers::IdentityHeaders;
 use crate::net::Host;
+use crate::session::Policy;
 use crate::session::lifetime::Lifetime;
 
 /// Whether a site's decisions take effect.
@@ -46,6 +47,8 @@ pub struct Site {
     pub login: bool,
     /// How long sessions live here.
     pub lifetime: Lifetime,
+    /// What else it asks of them.
+    pub session: Policy,
     /// Who may do what.
     pub rules: Rules,
     /// How the app is told who is asking.
@@ -175,6 +178,7 @@ mod tests {
             mode: Mode::Enforce,
             login: true,
             lifetime: Lifetime::new(Duration::from_mins(1), Duration::from_mins(10)).unwrap(),
+            session: Policy::default(),
             rules: Rules::new(Vec::new()),
             identity: IdentityHeaders::default(),
             csrf: Csrf::SameOrigin,

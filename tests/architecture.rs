@@ -156,7 +156,12 @@ fn no_store_knows_a_token() {
     for file in sources().into_iter().filter(|file| !file.ends_with("conformance.rs")) {
         if file.starts_with(&root) || file == root.with_extension("rs") {
             let named = lines_with(&file, &["Token", "Secret"]);
-            let other: Vec<_> = named.iter().filter(|line| !line.contains("TokenHash")).collect();
+            // What is made of hashes alone.
+            let harmless = ["TokenHash", "TokenKey", "Tokens"];
+            let rest =
+                |line: &&String| harmless.iter().fold((*line).clone(), |line, word| line.replace(word, ""));
+            let tokens = |line: &&String| ["Token", "Secret"].iter().any(|word| rest(line).contains(word));
+            let other: Vec<_> = named.iter().filter(tokens).collect();
             assert!(other.is_empty(), "a store is given hashes alone (REST-1): {other:?}");
         }
     }

@@ -81,8 +81,10 @@ pub fn is_navigation(headers: &HeaderMap, method: &Method) -> bool {
         let line = headers.get(name).map(HeaderValue::as_bytes);
         line.is_some_and(|line| line.eq_ignore_ascii_case(value.as_bytes()))
     };
-    let ahead = mentions(headers, &SEC_PURPOSE, "prefetch") || mentions(headers, &PURPOSE, "prefetch");
-    if !matches!(*method, Method::GET | Method::HEAD) || ahead || is(&X_REQUESTED_WITH, "XMLHttpRequest") {
+    if !matches!(*method, Method::GET | Method::HEAD)
+        || is_ahead(headers)
+        || is(&X_REQUESTED_WITH, "XMLHttpRequest")
+    {
         return false;
     }
     let page = match headers.get(SEC_FETCH_DEST) {
@@ -94,6 +96,29 @@ pub fn is_navigation(headers: &HeaderMap, method: &Method) -> bool {
         None => mentions(headers, &ACCEPT, "text/html"),
     };
     page && asked
+}
+
+/// Whether a person opened or sent this page, by whatever method: what pages do by themselves is not that.
+pub fn is_by_person(headers: &HeaderMap) -> bool {
+    let asked = match headers.get(SEC_FETCH_MODE) {
+        Some(mode) => mode.as_bytes() == b"navigate",
+        None => mentions(headers, &ACCEPT, "text/html"),
+    };
+    asked && !is_ahead(headers)
+}
+
+/// Whether the request comes from a page of this very site, or from the person, and somebody will look at the answer.
+/// A browser that does not say so is taken at its word.
+pub fn is_own(headers: &HeaderMap) -> bool {
+    let own = match headers.get(SEC_FETCH_SITE) {
+        Some(site) => matches!(site.as_bytes(), b"same-origin" | b"none"),
+        None => true,
+    };
+    own && !is_ahead(headers)
+}
+
+fn is_ahead(headers: &HeaderMap) -> bool {
+    mentions(headers, &SEC_PURPOSE, "prefetch") || mentions(headers, &PURPOSE, "prefetch")
 }
 
 /// Whether a line of the field contains `word`, in any case.

@@ -58,6 +58,17 @@ pub struct Rule {
     pub unauthenticated: Unauthenticated,
     /// What becomes of forms from other sites.
     pub cross_site: CrossSite,
+    /// Whether a request here is use of the session.
+    pub activity: Activity,
+}
+
+/// Whether requests under a rule keep somebody logged in (LIFE-7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// They do, as the site says.
+    Count,
+    /// They do not: the page asks by itself.
+    Ignore,
 }
 
 impl Rule {
@@ -109,6 +120,7 @@ impl Rules {
             reauth_after: None,
             unauthenticated: Unauthenticated::Auto,
             cross_site: CrossSite::AsSite,
+            activity: Activity::Count,
         };
         Self { rules, otherwise }
     }
@@ -192,6 +204,7 @@ mod tests {
             reauth_after: None,
             unauthenticated: Unauthenticated::Auto,
             cross_site: CrossSite::AsSite,
+            activity: Activity::Count,
         }
     }
 

@@ -20,6 +20,22 @@ use crate::telemetry::causes;
 /// How often expired sessions are removed: what they hold must not outlive them by more than this (REST-5).
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// How often the store hears when sessions were last seen.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// Tells the store for ever when sessions were last seen. A store that fails is told again, and told of by those who
+/// need its answer.
+pub(crate) async fn flush(shared: Arc<Shared>) {
+    let mut beat = tokio::time::interval(FLUSH_EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        if let Err(error) = shared.sessions.flush().await {
+            tracing::debug!(%error, "the store could not be told when sessions were last seen");
+        }
+    }
+}
+
 /// Sweeps for ever.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
     let mut beat = tokio::time::interval(SWEEP_EVERY);
@@ -44,8 +60,9 @@ pub(crate) fn tell_end(audit: &Audit, now: Timestamp, session: &Session, why: Wh
         return;
     }
     let reference = session.reference();
+    let tokens = session.tokens();
     let context = Context {
-        host: Some(session.host().as_str()),
+        host: tokens.hosts().first().map(|token| token.host.as_str()),
         user: Some(session.user().name.as_str()),
         session: Some(reference.as_str()),
         ..Context::at(now)

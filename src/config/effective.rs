@@ -123,6 +123,12 @@ fn sessions(file: &File, config: &Config, table: &mut Table) {
         config.sessions.max_sessions,
         Origin::of(session.max_sessions.as_ref()),
     );
+    table.row(
+        "session.max_per_user",
+        config.sessions.max_per_user,
+        Origin::of(session.max_per_user.as_ref()),
+    );
+    table.row("session.at_limit", config.sessions.at_limit.word(), Origin::of(session.at_limit.as_ref()));
     table.row("session.cookie.name", &config.sessions.cookie_name, Origin::of(session.cookie.name.as_ref()));
     table.row(
         "session.cookie.same_site",

@@ -24,9 +24,12 @@ use crate::config::units::Rate;
 use crate::config::units::Size;
 use crate::config::units::Span;
 use crate::config::units::Text;
+use crate::config::words::BindWord;
 use crate::config::words::Preset;
 use crate::config::words::StoreName;
 use crate::server::MinTls;
+use crate::session::Activity;
+use crate::session::AtLimit;
 use crate::session::SameSite;
 use crate::telemetry::Format;
 
@@ -171,6 +174,20 @@ shape! {
         absolute_timeout: Span,
         /// So many live sessions at most; then new logins are refused and nobody is evicted. Default: 1000000.
         max_sessions: u64,
+        /// So many live sessions of one user at most. Default: 10.
+        max_per_user: u64,
+        /// What a login beyond that does: `end_oldest` of the user's sessions, or `refuse` the new one. Default: `end_oldest`.
+        at_limit: AtLimit,
+        /// A session gets a new id so often, without anybody noticing. Default: 15m.
+        renew_after: Span,
+        /// So long the old id still works once the new one was seen. Default: 60s.
+        renew_overlap: Span,
+        /// An old id that comes so long after it was replaced ends the session. Default: 10m.
+        theft_after: Span,
+        /// What moves the idle clock: all `requests`, or `navigations`, the pages a person opens. Default: requests.
+        activity: Activity,
+        /// What a session is tied to: `[user_agent]` asks for a new login in another kind of browser. Default: [].
+        bind: Vec<Given<BindWord>>,
         /// Where sessions are kept. Default: memory.
         store: StoreName,
     }
@@ -178,10 +195,7 @@ shape! {
         /// The session cookie.
         cookie: CookieFile,
     }
-    later [
-        "renew_after", "renew_overlap", "theft_after", "resume_window", "profile", "activity", "max_per_user",
-        "at_limit", "bind", "on_store_failure"
-    ]
+    later ["resume_window", "profile", "on_store_failure"]
 }
 
 shape! {

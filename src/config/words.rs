@@ -6,6 +6,7 @@ use schemars::SchemaGenerator;
 use schemars::json_schema;
 
 use crate::access::csrf::Csrf;
+use crate::access::rules;
 use crate::access::rules::CrossSite;
 use crate::access::rules::Unauthenticated;
 use crate::config::findings::Findings;
@@ -18,6 +19,8 @@ use crate::headers::harden::SiteData;
 use crate::route::Mode;
 use crate::route::ServiceWorkers;
 use crate::server::MinTls;
+use crate::session;
+use crate::session::AtLimit;
 use crate::session::SameSite;
 use crate::telemetry::Format;
 use crate::upstream::PresentScheme;
@@ -36,6 +39,13 @@ pub(crate) enum Preset {
 pub(crate) enum StoreName {
     /// In this process; a restart ends them.
     Memory,
+}
+
+/// What a session can be tied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BindWord {
+    /// The kind of browser.
+    UserAgent,
 }
 
 /// Whether a site has a login, in a word.
@@ -117,6 +127,10 @@ choice!(SameSite { "lax" => Self::Lax, "strict" => Self::Strict, });
 choice!(Format { "text" => Self::Text, "json" => Self::Json, });
 choice!(PresentScheme { "https" => Self::Https, "http" => Self::Http, });
 choice!(Preset { "remote-user" => Self::RemoteUser, "x-auth-request" => Self::XAuthRequest, });
+choice!(AtLimit { "end_oldest" => Self::EndOldest, "refuse" => Self::Refuse, });
+choice!(session::Activity { "requests" => Self::Requests, "navigations" => Self::Navigations, });
+choice!(rules::Activity { "count" => Self::Count, "ignore" => Self::Ignore, });
+choice!(BindWord { "user_agent" => Self::UserAgent, });
 choice!(StoreName { "memory" => Self::Memory, } later ["disk", "redis"]);
 choice!(SiteLoginWord { "all" => Self::All, "none" => Self::None, } later ["app"]);
 choice!(LoginMethod { "password" => Self::Password, });

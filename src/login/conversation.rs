@@ -25,8 +25,8 @@ use crate::pages::ErrorView;
 use crate::pages::ScriptError;
 use crate::pages::error_json;
 use crate::session::Presence;
+use crate::session::id::SessionIdText;
 use crate::session::lifetime::Lifetime;
-use crate::session::record::ReferenceText;
 use crate::session::token::Token;
 use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
@@ -48,6 +48,11 @@ pub enum Action {
 
 impl Action {
     const ALL: [Self; 5] = [Self::Login, Self::Logout, Self::Password, Self::Session, Self::SessionExtend];
+
+    /// Whether asking for it is using the session: looking at its clocks is not (LIFE-7).
+    pub fn is_use(self) -> bool {
+        self != Self::Session
+    }
 
     /// The place at this path below [`crate::login::PREFIX`], compared byte by byte.
     pub fn of(path_below_prefix: &str) -> Option<Self> {
@@ -349,7 +354,7 @@ impl Login {
         };
         let user = session.map(|session| session.user().name.as_str());
         let reference = session.map(|session| session.reference());
-        self.tell_of(visit, user, reference.as_ref().map(ReferenceText::as_str), event);
+        self.tell_of(visit, user, reference.as_ref().map(SessionIdText::as_str), event);
     }
 
     /// Records an event about this user and session.

@@ -128,7 +128,7 @@ impl Login {
         let proven = Proven { account: changed, failures: 0 };
         match self.enter(visit, &proven, &ticket.target).await {
             Ok(answer) => answer,
-            Err(NoSession::AccountChanged | NoSession::Unavailable) => {
+            Err(NoSession::AccountChanged | NoSession::TooMany | NoSession::Unavailable) => {
                 self.sign_in_again(visit, CHANGED_SIGN_IN)
             }
         }
@@ -170,7 +170,7 @@ impl Login {
                 let page = Answer::new(self.pages.changed(visit.host().as_str(), text));
                 self.admit(visit, account, token, page)
             }
-            Err(NoSession::AccountChanged | NoSession::Unavailable) => {
+            Err(NoSession::AccountChanged | NoSession::TooMany | NoSession::Unavailable) => {
                 self.sign_in_again(visit, CHANGED_SIGN_IN)
             }
         }

@@ -32,6 +32,7 @@ use crate::session::Presence;
 use crate::session::Session;
 use crate::session::lifetime::Why;
 use crate::session::sessions::BeginError;
+use crate::session::sessions::Begun;
 use crate::session::token::Token;
 use crate::telemetry::audit::Event;
 use crate::telemetry::causes;
@@ -117,6 +118,8 @@ pub(crate) struct Proven {
 /// Why a right password did not become a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoSession {
+    /// The user has as many as one may have.
+    TooMany,
     /// There are as many sessions as there may be, or the store failed.
     Unavailable,
     /// The account was taken away or changed in this very moment.
@@ -188,7 +191,7 @@ impl Login {
             lifetime: visit.lifetime,
         };
         let begun = self.sessions.begin(login, replaces, visit.now).await;
-        let (token, session) = begun.map_err(|error| self.not_begun(visit, &error))?;
+        let Begun { token, session } = begun.map_err(|error| self.not_begun(visit, &error))?;
         // The users may have changed while the password was checked: see `Directory::swap`.
         let name = &account.user.name;
         let unchanged = self.directory.account(name).is_some_and(|current| account.goes_on_as(&current));
@@ -314,6 +317,11 @@ impl Login {
             BeginError::Full => {
                 let limit = self.sessions.live();
                 self.tell(visit, &Event::ExcessSessions { limit });
+            }
+            BeginError::TooMany => {
+                let limit = self.sessions.max_per_user();
+                self.tell(visit, &Event::ExcessSessions { limit });
+                return NoSession::TooMany;
             }
             BeginError::Store(error) => {
                 let reason = &causes(error);

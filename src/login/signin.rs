@@ -128,6 +128,7 @@ impl Login {
             Err(NoSession::AccountChanged) => {
                 self.show(visit, screen, StatusCode::FORBIDDEN, Says::Wrong(WRONG))
             }
+            Err(NoSession::TooMany) => self.show(visit, screen, StatusCode::FORBIDDEN, Says::Wrong(TOO_MANY)),
             Err(NoSession::Unavailable) => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 self.show(visit, screen, status, Says::Wrong(UNAVAILABLE)).retry_after(5)
@@ -211,4 +212,5 @@ const INCOMPLETE: &str = "Enter your user name and your password.";
 const TOO_OLD: &str =
     "This form was open for more than ten minutes, so here is a new one. Please sign in again.";
 const NO_TOKEN: &str = "This form was used already, or your browser does not keep cookies for this site. Please sign in again; if you come back here, allow cookies.";
+const TOO_MANY: &str = "Your password is right, but you are signed in on as many devices as you may. Sign out on one of them first.";
 const UNAVAILABLE: &str = "Your password is right, but no session can begin just now. Try again in a moment.";

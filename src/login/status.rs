@@ -56,7 +56,7 @@ impl Login {
             // A browser vouches for its own origin with every POST; whoever does not is no browser of today.
             (Source::Unknown, _) => foreign(visit),
             (Source::Own, Presence::Active(session)) => {
-                session.touch(visit.now);
+                self.sessions.touch(session, visit.now);
                 status(visit)
             }
             (Source::Own, Presence::Anonymous | Presence::Ended(_)) => Self::fail_script(

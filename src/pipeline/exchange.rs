@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use http::HeaderMap;
 use http::Method;
 use http::Request;
 use http::Uri;
@@ -23,12 +24,14 @@ use crate::net::ClientAddr;
 use crate::net::Scheme;
 use crate::pipeline::Gateway;
 use crate::pipeline::visitor::Arrived;
+use crate::pipeline::visitor::Known;
 use crate::pipeline::visitor::Visitor;
 use crate::route::Site;
 use crate::server::Refusal;
 use crate::session::Presence;
 use crate::session::Session;
-use crate::session::record::ReferenceText;
+use crate::session::id::SessionIdText;
+use crate::session::token::Token;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
@@ -86,6 +89,8 @@ pub(crate) struct Exchange {
     pub(crate) arrived: Option<Arc<Arrived>>,
     pub(crate) site: Option<Arc<Site>>,
     pub(crate) presence: Presence,
+    /// The session's next id, to be offered with an answer that the browser is sure to keep.
+    pub(crate) next_id: Option<Arc<Token>>,
     /// What the app is told of the session's user.
     pub(crate) values: Option<Arc<Values>>,
     pub(crate) reason: Option<&'static str>,
@@ -112,6 +117,7 @@ impl Exchange {
             arrived: None,
             site: None,
             presence: Presence::Anonymous,
+            next_id: None,
             values: None,
             reason: None,
         }
@@ -128,6 +134,15 @@ impl Exchange {
             Presence::Active(session) => Some(session),
             Presence::Anonymous | Presence::Ended(_) => None,
         }
+    }
+
+    /// Notes whose request this is. A next id is offered to requests of the site's own pages and of the person alone:
+    /// with others a browser may not keep it (RENEW-8).
+    pub(crate) fn welcome(&mut self, known: Option<Known>, headers: &HeaderMap) {
+        let Some(Known { grant, values }) = known else { return };
+        self.presence = Presence::Active(Arc::clone(grant.session()));
+        self.next_id = grant.next().filter(|_| csrf::is_own(headers)).cloned();
+        self.values = Some(values);
     }
 
     /// Path and query as they came.
@@ -147,7 +162,7 @@ impl Exchange {
             path: Some(self.target()),
             request_id: Some(&id),
             user: self.session().map(|session| session.user().name.as_str()),
-            session: reference.as_ref().map(ReferenceText::as_str),
+            session: reference.as_ref().map(SessionIdText::as_str),
         };
         audit.record(&context, event);
     }

@@ -28,9 +28,9 @@ use crate::pipeline::reply::Voice;
 use crate::route::Mode;
 use crate::route::Site;
 use crate::session::SameSite;
+use crate::session::id::SessionIdText;
 use crate::session::lifetime;
 use crate::session::lifetime::Verdict;
-use crate::session::record::ReferenceText;
 use crate::session::token::Token;
 use crate::telemetry::audit::Event;
 use crate::telemetry::log::AccessLine;
@@ -51,8 +51,9 @@ impl Gateway {
     /// Finishes an answer.
     pub(crate) fn finish(&self, exchange: Exchange, mut reply: Reply) -> Finished {
         self.harden(&exchange, &mut reply);
+        let offered = exchange.next_id.as_ref().filter(|_| is_kept(&reply)).cloned();
         let Reply { mut response, session, cookies, .. } = reply;
-        self.set_cookies(response.headers_mut(), &session, cookies);
+        self.set_cookies(response.headers_mut(), &session, offered.as_deref(), cookies);
         if exchange.upgrade
             && exchange.version < Version::HTTP_2
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -112,9 +113,15 @@ impl Gateway {
         })
     }
 
-    fn set_cookies(&self, headers: &mut HeaderMap, session: &SessionCookie, cookies: Vec<HeaderValue>) {
+    fn set_cookies(
+        &self,
+        headers: &mut HeaderMap,
+        session: &SessionCookie,
+        offered: Option<&Token>,
+        cookies: Vec<HeaderValue>,
+    ) {
         let value = match session {
-            SessionCookie::Keep => None,
+            SessionCookie::Keep => offered.map(|token| issue(&self.shared, token)),
             SessionCookie::Set(token) => Some(issue(&self.shared, token)),
             SessionCookie::Clear => Some(clear(&self.shared)),
         };
@@ -132,6 +139,20 @@ fn prepend(headers: &mut HeaderMap, first: Vec<HeaderValue>) {
     for line in first.into_iter().chain(after) {
         headers.append(header::SET_COOKIE, line);
     }
+}
+
+/// Whether the browser is sure to keep a cookie that comes with this answer, and nobody else is: neither a cache nor a
+/// WebSocket's handshake, nor an error of our own that may repeat itself (RENEW-8).
+fn is_kept(reply: &Reply) -> bool {
+    let response = &reply.response;
+    let status = response.status();
+    let passed = status.is_success() || status.is_redirection() || reply.voice != Voice::Own;
+    let private = |value: &HeaderValue| {
+        let value = value.to_str().unwrap_or_default();
+        value.contains("no-store") || value.contains("private")
+    };
+    let mut caching = response.headers().get_all(header::CACHE_CONTROL).iter();
+    passed && status != StatusCode::SWITCHING_PROTOCOLS && caching.any(private)
 }
 
 fn issue(shared: &Shared, token: &Token) -> Option<HeaderValue> {
@@ -207,7 +228,7 @@ impl Drop for Account {
             bytes: self.bytes,
             duration,
             user: exchange.session().map(|session| session.user().name.as_str()),
-            session: reference.as_ref().map(ReferenceText::as_str),
+            session: reference.as_ref().map(SessionIdText::as_str),
             request_id: &id,
             protocol: protocol(exchange.version),
             site,

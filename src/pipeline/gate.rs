@@ -13,6 +13,7 @@ use crate::access::csrf::Provenance;
 use crate::access::path::AmbiguousPath;
 use crate::access::path::CanonicalPath;
 use crate::access::rules;
+use crate::access::rules::Activity;
 use crate::access::rules::Allow;
 use crate::access::rules::Decision;
 use crate::access::rules::Permit;
@@ -50,6 +51,9 @@ impl Gateway {
         head: &Parts,
     ) -> Result<Passage, Reject> {
         let rule = site.rules.find(path, &head.method);
+        if rule.activity == Activity::Count {
+            self.touch(exchange, site.session.activity, &head.headers);
+        }
         let protected = !matches!(rule.allow, Allow::Anyone);
         let resubmits = rule.resubmits(path);
         if resubmits && site.mode == Mode::Enforce && resubmit::is_due(exchange, head) {

@@ -47,11 +47,6 @@ pub(crate) fn page(path: &CanonicalPath, raw: &str) -> Option<Result<Action, Rej
     Some((first == prefix && path == raw).then(named).flatten().ok_or(Reject::NotFound))
 }
 
-/// Whether a raw path asks for the session's state, which never counts as activity (LIFE-7).
-pub(crate) fn is_status(path: &str) -> bool {
-    path.strip_prefix(login::PREFIX) == Some("session")
-}
-
 impl Gateway {
     /// Where people log in on the host of this exchange. A host without a login has no pages of ours.
     pub(crate) fn desk(&self, exchange: &mut Exchange) -> Result<Desk, Reject> {

@@ -1,19 +1,21 @@
 //! The session a request belongs to, from its cookie.
 
-use std::sync::Arc;
-
 use http::HeaderMap;
+use http::header;
 
+use crate::access::csrf;
 use crate::headers::cookies;
 use crate::headers::cookies::Found;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
-use crate::pipeline::own;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::visitor::Visitor;
+use crate::session::Activity;
+use crate::session::Finding;
+use crate::session::Policy;
 use crate::session::Presence;
-use crate::session::Session;
 use crate::session::lifetime::Lifetime;
+use crate::session::sessions::Request;
 use crate::session::token::Token;
 use crate::telemetry::audit::Event;
 
@@ -23,7 +25,7 @@ impl Gateway {
         &self,
         visitor: &Visitor,
         exchange: &mut Exchange,
-        lifetime: &Lifetime,
+        (lifetime, policy): (&Lifetime, &Policy),
         headers: &HeaderMap,
     ) -> Result<(), Reject> {
         let cookie = match cookies::find(headers, self.shared.cookie_name) {
@@ -35,53 +37,77 @@ impl Gateway {
                 return Ok(());
             }
         };
-        let known = visitor.known(cookie);
-        exchange.presence = match &known {
-            Some(known) => self.check(exchange, lifetime, &known.session).await?,
-            None => self.look_up(exchange, lifetime, cookie).await?,
+        let Some(authority) = exchange.authority() else { return Ok(()) };
+        let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let request = Request {
+            host: &authority.host,
+            lifetime,
+            policy,
+            client: exchange.client,
+            user_agent: agent.unwrap_or_default(),
+            now: exchange.now,
         };
-        match &exchange.presence {
-            Presence::Active(session) => {
-                if !own::is_status(exchange.uri.path()) {
-                    session.touch(exchange.now);
+        let known = visitor.known(cookie);
+        let checked = match &known {
+            // The session this connection used last: no hash, no look-up, only whether it still lives.
+            Some(known) => self.shared.sessions.check(&known.grant, &request).await,
+            None => Ok(None),
+        };
+        match checked.map_err(Reject::StoreDown)? {
+            Some(Finding::Active(_)) => exchange.welcome(known, headers),
+            Some(found) => self.part(exchange, &found),
+            None => {
+                let found = self.look_up(exchange, cookie, &request).await?;
+                if let Finding::Active(grant) = &found {
+                    exchange.welcome(Some(visitor.remember_known(cookie, grant)), headers);
+                } else {
+                    self.part(exchange, &found);
                 }
-                let known = known.unwrap_or_else(|| visitor.remember_known(cookie, session));
-                exchange.values = Some(known.values);
             }
-            Presence::Ended(why) => {
-                let reason = why.as_str();
-                exchange.record(&self.shared.audit, &Event::SessionUseAfterExpire { reason });
-            }
-            Presence::Anonymous => {}
         }
         Ok(())
     }
 
-    /// The session this connection used last: no hash, no look-up, only whether it still lives.
-    async fn check(
-        &self,
-        exchange: &Exchange,
-        lifetime: &Lifetime,
-        session: &Arc<Session>,
-    ) -> Result<Presence, Reject> {
-        let Some(authority) = exchange.authority() else { return Ok(Presence::Anonymous) };
-        let checked = self.shared.sessions.check(session, &authority.host, lifetime, exchange.now).await;
-        checked.map_err(Reject::StoreDown)
+    /// Notes that the person uses the session, if this request counts as that.
+    pub(crate) fn touch(&self, exchange: &Exchange, activity: Activity, headers: &HeaderMap) {
+        let counts = match activity {
+            Activity::Requests => true,
+            Activity::Navigations => csrf::is_by_person(headers),
+        };
+        if let (true, Some(session)) = (counts, exchange.session()) {
+            self.shared.sessions.touch(session, exchange.now);
+        }
     }
 
     async fn look_up(
         &self,
         exchange: &Exchange,
-        lifetime: &Lifetime,
         cookie: &[u8],
-    ) -> Result<Presence, Reject> {
+        request: &Request<'_>,
+    ) -> Result<Finding, Reject> {
         let Some(token) = Token::parse(cookie) else {
             exchange
                 .record(&self.shared.audit, &Event::SessionCookieRejected { reason: "not of our making" });
-            return Ok(Presence::Anonymous);
+            return Ok(Finding::Nobody);
         };
-        let Some(authority) = exchange.authority() else { return Ok(Presence::Anonymous) };
-        let found = self.shared.sessions.find(&token, &authority.host, lifetime, exchange.now).await;
-        found.map_err(Reject::StoreDown)
+        self.shared.sessions.find(&token, request).await.map_err(Reject::StoreDown)
+    }
+
+    /// Whoever sent the cookie has no session by it.
+    fn part(&self, exchange: &mut Exchange, found: &Finding) {
+        let audit = &self.shared.audit;
+        match found {
+            Finding::Active(_) | Finding::Nobody => {}
+            Finding::Elsewhere => {
+                exchange.record(audit, &Event::SessionCookieRejected { reason: "another browser" });
+            }
+            Finding::Retired => {
+                exchange.record(audit, &Event::SessionUseAfterExpire { reason: "renewed" });
+            }
+            Finding::Ended(why) => {
+                exchange.presence = Presence::Ended(*why);
+                exchange.record(audit, &Event::SessionUseAfterExpire { reason: why.as_str() });
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::net::Authority;
 use crate::net::Scheme;
 use crate::server::Entrance;
 use crate::server::Peer;
-use crate::session::Session;
+use crate::session::Grant;
 
 /// Where a request arrived, and what the app is told of that.
 #[derive(Debug)]
@@ -28,10 +28,10 @@ pub(crate) struct Arrived {
     pub(crate) fields: ForwardedFields,
 }
 
-/// A session that was found, and what the app is told of its user.
+/// What a cookie was found to be good for, and what the app is told of its user.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    pub(crate) session: Arc<Session>,
+    pub(crate) grant: Grant,
     pub(crate) values: Arc<Values>,
 }
 
@@ -88,9 +88,9 @@ impl Visitor {
         (**last == *cookie).then(|| known.clone())
     }
 
-    pub(crate) fn remember_known(&self, cookie: &[u8], session: &Arc<Session>) -> Known {
-        let values = Arc::new(Values::of(session.user()));
-        let known = Known { session: Arc::clone(session), values };
+    pub(crate) fn remember_known(&self, cookie: &[u8], grant: &Grant) -> Known {
+        let values = Arc::new(Values::of(grant.session().user()));
+        let known = Known { grant: grant.clone(), values };
         self.memo().known = Some((cookie.into(), known.clone()));
         known
     }

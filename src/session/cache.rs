@@ -1,49 +1,66 @@
 //! The live sessions of this process: the TTL cache in front of every store.
 //!
-//! It sees to it that there is one [`Session`] a token, shared by all who serve it, and that a session which was
-//! ended does not come back through a look-up that began before. It is no authority: what it has not, the store may
-//! have; and what it has is judged by its own times on every use.
+//! It sees to it that there is one [`Session`] shared by all who serve it, however many tokens lead to it, and that a
+//! session which was ended does not come back through a look-up that began before. It is no authority: what it has
+//! not, the store may have; and what it has is judged by its own times on every use.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::Weak;
 use std::time::Duration;
 use std::time::Instant;
 
 use moka::Expiry;
+use moka::policy::EvictionPolicy;
 use moka::sync;
 
-use crate::session::live::ByHash;
+use crate::session::id::SessionId;
 use crate::session::live::Session;
 use crate::session::striped::Striped;
 use crate::session::token::TokenHash;
+use crate::session::token::TokenKey;
 
 /// So much longer than the session itself its entry stays. Whoever ends it must still find it here, since the one
 /// held by open connections is this one; the sweep, which comes around more often than this, ends it on time.
 const MARGIN: Duration = Duration::from_mins(10);
 
-/// Unbounded: `max_sessions` is enforced at login, and a live session is never pushed out by another.
+/// The cache, by tokens; and where a store hands out copies, the one session of each id.
 pub(super) struct Cache {
-    live: sync::Cache<ByHash, Arc<Session>>,
-    /// How many sessions of each group were ended: what tells a look-up that it may have been overtaken. Held while
-    /// the cache is changed.
+    live: sync::Cache<TokenKey, Arc<Session>>,
+    /// How many sessions with a token of this group were ended: what tells a look-up that it may have been overtaken.
+    /// Held while the cache is changed.
     ends: Striped<Mutex<u64>>,
+    homes: Option<Striped<Home>>,
 }
+
+/// Where the one session of each id is found.
+type Home = Mutex<BTreeMap<SessionId, Weak<Session>>>;
 
 /// When a look-up began.
 pub(super) struct Ticket(u64);
 
 impl Cache {
-    pub(super) fn new() -> Self {
+    /// In front of a store that hands out copies: at most `bound` entries, of which the longest unused makes room
+    /// (moka's default policy would turn new sessions away). In front of a store that keeps the shared sessions
+    /// themselves nothing bounds it: `max_sessions` is enforced at login, and a live session is never pushed out.
+    pub(super) fn new(bound: Option<u64>) -> Self {
+        let builder = sync::Cache::builder().expire_after(UntilItsEnd);
+        let live = match bound {
+            None => builder.build(),
+            Some(bound) => builder.max_capacity(bound).eviction_policy(EvictionPolicy::lru()).build(),
+        };
         Self {
-            live: sync::Cache::builder().expire_after(UntilItsEnd).build(),
+            live,
             ends: Striped([const { Mutex::new(0) }; 256]),
+            homes: bound.map(|_| Striped([const { Mutex::new(BTreeMap::new()) }; 256])),
         }
     }
 
     pub(super) fn get(&self, hash: &TokenHash) -> Option<Arc<Session>> {
-        self.live.get(hash)
+        self.live.get(&hash.key())
     }
 
     /// To be drawn before the store is asked.
@@ -51,41 +68,73 @@ impl Cache {
         Ticket(*self.lock(hash))
     }
 
-    /// Takes in what the store had, and gives back the session to use: the one that is already here, if another
-    /// look-up was faster. Nothing if a session has ended since the ticket was drawn: it may have been this one, and
+    /// Takes in what the store had for this token, and gives back the session to use: the one that is already here, if
+    /// there is one. Nothing if a session has ended since the ticket was drawn: it may have been this one, and
     /// the store must be asked again.
-    pub(super) fn fill(&self, ticket: &Ticket, stored: Arc<Session>) -> Option<Arc<Session>> {
-        let ends = self.lock(stored.hash());
+    pub(super) fn fill(
+        &self,
+        ticket: &Ticket,
+        hash: &TokenHash,
+        stored: Arc<Session>,
+    ) -> Option<Arc<Session>> {
+        let ends = self.lock(hash);
         if *ends != ticket.0 {
             return None;
         }
-        let here = self.live.get(stored.hash());
-        Some(here.unwrap_or_else(|| {
-            self.live.insert(ByHash(Arc::clone(&stored)), Arc::clone(&stored));
-            stored
-        }))
+        let session = self.shared(stored);
+        self.live.insert(hash.key(), Arc::clone(&session));
+        Some(session)
     }
 
-    /// Takes in a new session, before anybody can know its token. Whether there was none with this token.
-    pub(super) fn add(&self, session: &Arc<Session>) -> bool {
-        let _ends = self.lock(session.hash());
-        let new = !self.live.contains_key(session.hash());
+    /// Takes in a token of a session, before anybody can know it. Whether there was none like it.
+    pub(super) fn add(&self, hash: &TokenHash, session: &Arc<Session>) -> bool {
+        let _ends = self.lock(hash);
+        let new = !self.live.contains_key(&hash.key());
         if new {
-            self.live.insert(ByHash(Arc::clone(session)), Arc::clone(session));
+            let session = self.shared(Arc::clone(session));
+            self.live.insert(hash.key(), session);
         }
         new
     }
 
-    /// Takes out a session that the store no longer has. Look-ups that began before come to nothing.
-    pub(super) fn take(&self, hash: &TokenHash) -> Option<Arc<Session>> {
+    /// Takes out one token that leads nowhere any more.
+    pub(super) fn forget(&self, hash: &TokenHash) {
         let mut ends = self.lock(hash);
         *ends = ends.wrapping_add(1);
-        self.live.remove(hash)
+        self.live.invalidate(&hash.key());
+    }
+
+    /// Takes out a session that the store no longer has. Look-ups that began before come to nothing.
+    pub(super) fn remove(&self, session: &Session) {
+        for hash in session.tokens().hashes() {
+            self.forget(hash);
+        }
+        if let Some(homes) = &self.homes {
+            lock(homes.at(session.id().stripe())).remove(&session.id());
+        }
+    }
+
+    /// The one session of this id that is in use here: `stored`, if there is none.
+    pub(super) fn shared(&self, stored: Arc<Session>) -> Arc<Session> {
+        let Some(homes) = &self.homes else { return stored };
+        let mut homes = lock(homes.at(stored.id().stripe()));
+        let Some(here) = homes.get(&stored.id()).and_then(Weak::upgrade) else {
+            homes.insert(stored.id(), Arc::downgrade(&stored));
+            return stored;
+        };
+        if !Arc::ptr_eq(&here, &stored) {
+            here.adopt(stored.tokens(), stored.version());
+            here.seen_elsewhere(stored.times().last_seen);
+        }
+        here
     }
 
     /// The housekeeping that would otherwise be done inside somebody's request.
     pub(super) fn tidy(&self) {
         self.live.run_pending_tasks();
+        for homes in self.homes.iter().flat_map(|homes| &homes.0) {
+            lock(homes).retain(|_, session| session.strong_count() > 0);
+        }
     }
 
     /// How many entries there are, for tests.
@@ -96,17 +145,21 @@ impl Cache {
     }
 
     fn lock(&self, hash: &TokenHash) -> MutexGuard<'_, u64> {
-        // A count is as right after a panic as before.
-        self.ends.at(hash).lock().unwrap_or_else(PoisonError::into_inner)
+        lock(self.ends.at(hash.key().stripe()))
     }
+}
+
+/// What the locks guard is as right after a panic as before.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An entry's life: until the absolute end of its session, and [`MARGIN`]. The idle end is no use here, because most
 /// requests reach the session without asking the cache.
 struct UntilItsEnd;
 
-impl Expiry<ByHash, Arc<Session>> for UntilItsEnd {
-    fn expire_after_create(&self, _: &ByHash, session: &Arc<Session>, _: Instant) -> Option<Duration> {
+impl Expiry<TokenKey, Arc<Session>> for UntilItsEnd {
+    fn expire_after_create(&self, _: &TokenKey, session: &Arc<Session>, _: Instant) -> Option<Duration> {
         // Counted from when it was last seen: not later than now, so what remains is never taken too short.
         let times = session.times();
         let end = times.began.after(session.lifetime().absolute());

@@ -69,9 +69,28 @@ pub enum Why {
     UserRemoved,
     /// An administrator ended it.
     Administrator,
+    /// The same user logged in so often elsewhere that the oldest session had to go.
+    TooMany,
+    /// Two people held it.
+    Stolen,
+    /// The same user ended it from another browser.
+    EndedElsewhere,
 }
 
 impl Why {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Idle,
+        Self::Absolute,
+        Self::LoggedOut,
+        Self::Replaced,
+        Self::UserRemoved,
+        Self::Administrator,
+        Self::TooMany,
+        Self::Stolen,
+        Self::EndedElsewhere,
+    ];
+
     /// The reason as one word of a log line or an address.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -81,6 +100,9 @@ impl Why {
             Self::Replaced => "replaced",
             Self::UserRemoved => "user_removed",
             Self::Administrator => "administrator",
+            Self::TooMany => "too_many",
+            Self::Stolen => "stolen",
+            Self::EndedElsewhere => "ended_elsewhere",
         }
     }
 }

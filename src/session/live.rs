@@ -1,60 +1,85 @@
-//! One session, as everybody who serves it shares it: its record, when it was last seen, and whether it is over.
+//! One session, as everybody who serves it shares it: what was settled at login, its tokens, when it was last seen, and
+//! whether it is over.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering as Order;
 use std::fmt;
-use std::hash::Hash;
-use std::hash::Hasher;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 use crate::identity::user::User;
 use crate::net::ClientAddr;
-use crate::net::Host;
+use crate::session::id::SessionId;
+use crate::session::id::SessionIdText;
 use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Times;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::Why;
 use crate::session::lifetime::verdict;
 use crate::session::record::Record;
-use crate::session::record::ReferenceText;
 use crate::session::striped::Striped;
-use crate::session::token::TokenHash;
+use crate::session::tokens::Tokens;
 
 /// Rung when a session of the group ends. Those who wait are few and sessions are many: a bell of its own would cost
 /// every session more memory than its user's name, and an end that wakes a 256th of all waiters costs little.
 static BELLS: Striped<Notify> = Striped([const { Notify::const_new() }; 256]);
 
+/// A store hears of a use when it is so much of the idle limit later than the last it heard of.
+const TELL_STORE: u32 = 30;
+
 /// A session. Connections, tunnels and streams that serve it hold the same one, so that its end reaches all of them
 /// at once.
 pub struct Session {
-    hash: TokenHash,
-    /// Which version of the store's this is: counted by the store.
+    id: SessionId,
+    /// Which version of the store's this is; a change of tokens is a new one.
     version: AtomicU32,
+    /// The use the store knows of, in seconds after the login.
+    told: AtomicU32,
     state: State,
+    /// A short critical section, never held across an await, and never needed by a request on a connection that knows
+    /// the session already.
+    tokens: Mutex<Tokens>,
+    renewing: AtomicBool,
     record: Record,
 }
 
 impl Session {
     /// A session as it was read from a store or is to be put into one. It is alive until it is
     /// ended; its times are not looked at here.
-    pub fn new(hash: TokenHash, record: Record, last_seen: Timestamp, version: u32) -> Self {
-        Self { hash, version: AtomicU32::new(version), state: State::active(last_seen), record }
+    pub fn new(id: SessionId, record: Record, tokens: Tokens, last_seen: Timestamp, version: u32) -> Self {
+        let told = secs(last_seen.since(record.began));
+        Self {
+            id,
+            version: AtomicU32::new(version),
+            told: AtomicU32::new(told),
+            state: State::active(last_seen),
+            tokens: Mutex::new(tokens),
+            renewing: AtomicBool::new(false),
+            record,
+        }
+    }
+
+    /// What stores, lists and logs know it by.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// What logs call it: 16 hexadecimal digits.
+    pub fn reference(&self) -> SessionIdText {
+        self.id.text()
     }
 
     /// Whose session it is.
     pub fn user(&self) -> &Arc<User> {
         &self.record.user
-    }
-
-    /// The one host it is good on.
-    pub fn host(&self) -> &Host {
-        &self.record.host
     }
 
     /// Where the login came from.
@@ -67,19 +92,14 @@ impl Session {
         &self.record.lifetime
     }
 
-    /// What logs call it: 16 hexadecimal digits.
-    pub fn reference(&self) -> ReferenceText {
-        self.record.reference.text()
-    }
-
     /// What was settled at login.
     pub fn record(&self) -> &Record {
         &self.record
     }
 
-    /// The hash of its token: what stores know it by.
-    pub fn hash(&self) -> &TokenHash {
-        &self.hash
+    /// Its tokens, as of now.
+    pub fn tokens(&self) -> Tokens {
+        self.lock().clone()
     }
 
     /// The store's version that this is.
@@ -87,9 +107,20 @@ impl Session {
         self.version.load(Ordering::Acquire)
     }
 
-    /// For stores alone: the version is now `version`.
-    pub fn set_version(&self, version: u32) {
-        self.version.store(version, Ordering::Release);
+    /// Takes over what the store has: these tokens are its version `version`. An older version than the one known
+    /// changes nothing.
+    pub fn adopt(&self, tokens: Tokens, version: u32) {
+        let mut own = self.lock();
+        // Versions are counted on: the distance tells which is newer, even where the count begins anew.
+        if version.wrapping_sub(self.version()) < u32::MAX / 2 {
+            *own = tokens;
+            self.version.store(version, Ordering::Release);
+        }
+    }
+
+    /// Looks at the tokens without copying them.
+    pub(super) fn with_tokens<R>(&self, look: impl FnOnce(&Tokens) -> R) -> R {
+        look(&self.lock())
     }
 
     /// When it began and when it was last seen.
@@ -97,14 +128,38 @@ impl Session {
         Times { began: self.record.began, last_seen: self.state.last_seen() }
     }
 
-    /// Notes a request of the person at `now`. An earlier time than the one known changes nothing, and neither does a
-    /// touch of a session that is over, noticed or not: nothing brings it back.
-    pub fn touch(&self, now: Timestamp) {
-        self.state.update(|seen| {
+    /// Notes a request of the person at `now`, and tells whether the store should hear of it. An earlier time than the
+    /// one known changes nothing, and neither does a touch of a session that is over, noticed or not: nothing brings
+    /// it back.
+    pub(super) fn touch(&self, now: Timestamp) -> bool {
+        let moved = self.state.update(|seen| {
             let times = Times { began: self.record.began, last_seen: seen };
             let alive = verdict(&times, &self.record.lifetime, now) == Verdict::Active;
             (alive && now > seen).then_some((now, None))
         });
+        if !moved {
+            return false;
+        }
+        let step = secs(self.record.lifetime.idle()) / TELL_STORE;
+        let (seen, told) = (secs(now.since(self.record.began)), self.told.load(Ordering::Relaxed));
+        // Of many requests at once, one tells.
+        seen.saturating_sub(told) > step
+            && self.told.compare_exchange(told, seen, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Notes that it was seen at `then` by what a store knows.
+    pub(super) fn seen_elsewhere(&self, then: Timestamp) {
+        self.state.update(|seen| (then > seen).then_some((then, None)));
+    }
+
+    /// Whether it is up to the caller to renew its token: one does it at a time. [`Session::renewed`] ends it.
+    pub(super) fn begin_renewal(&self) -> bool {
+        !self.renewing.swap(true, Ordering::Acquire)
+    }
+
+    /// A renewal is done, or has failed.
+    pub(super) fn renewed(&self) {
+        self.renewing.store(false, Ordering::Release);
     }
 
     /// Why it is over, if it is known to be: one atomic load. What the clock says about it comes to light when it
@@ -119,7 +174,7 @@ impl Session {
         async move {
             loop {
                 // Before the flag is looked at: a bell that rings in between is then heard below.
-                let bell = BELLS.at(&session.hash).notified();
+                let bell = BELLS.at(session.id.stripe()).notified();
                 if let Some(why) = session.why_ended() {
                     return why;
                 }
@@ -132,7 +187,7 @@ impl Session {
     pub(super) fn end(&self, why: Why) -> bool {
         let first = self.state.update(|seen| Some((seen, Some(why))));
         if first {
-            BELLS.at(&self.hash).notify_waiters();
+            BELLS.at(self.id.stripe()).notify_waiters();
         }
         first
     }
@@ -149,29 +204,38 @@ impl Session {
             }
         });
         if ended {
-            BELLS.at(&self.hash).notify_waiters();
+            BELLS.at(self.id.stripe()).notify_waiters();
         }
         self.why_ended()
     }
+
+    fn lock(&self) -> MutexGuard<'_, Tokens> {
+        // Tokens are replaced as a whole: they are as right after a panic as before.
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn secs(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Session")
-            .field("reference", &self.reference().as_str())
+            .field("id", &self.id)
             .field("times", &self.times())
             .field("ended", &self.why_ended())
             .finish_non_exhaustive()
     }
 }
 
-/// When the session was last seen (upper 61 bits, milliseconds) and why it is over (lower 3 bits, 0 while it is not),
+/// When the session was last seen (upper 60 bits, milliseconds) and why it is over (lower 4 bits, 0 while it is not),
 /// in one word: so a touch cannot slip past an end, nor an idle end past a touch.
 struct State(AtomicU64);
 
 impl State {
-    const WHY_BITS: u32 = 3;
+    const WHY_BITS: u32 = 4;
     const WHY_MASK: u64 = (1 << Self::WHY_BITS) - 1;
 
     fn active(last_seen: Timestamp) -> Self {
@@ -201,70 +265,18 @@ impl State {
 
     fn pack(last_seen: Timestamp, why: Option<Why>) -> u64 {
         let millis = last_seen.as_millis().min(u64::MAX >> Self::WHY_BITS);
-        let why = match why {
-            None => 0,
-            Some(Why::Idle) => 1,
-            Some(Why::Absolute) => 2,
-            Some(Why::LoggedOut) => 3,
-            Some(Why::Replaced) => 4,
-            Some(Why::UserRemoved) => 5,
-            Some(Why::Administrator) => 6,
-        };
-        millis << Self::WHY_BITS | why
+        let place = why.and_then(|why| Why::ALL.iter().position(|one| *one == why));
+        millis << Self::WHY_BITS | place.map_or(0, |place| place as u64 + 1)
     }
 
     fn unpack_why(state: u64) -> Option<Why> {
-        match state & Self::WHY_MASK {
-            0 => None,
-            1 => Some(Why::Idle),
-            2 => Some(Why::Absolute),
-            3 => Some(Why::LoggedOut),
-            4 => Some(Why::Replaced),
-            5 => Some(Why::UserRemoved),
-            _ => Some(Why::Administrator),
-        }
-    }
-}
-
-/// A shared session that is found by its token hash in sets and maps, which so need no copy of the hash.
-pub(super) struct ByHash(pub(super) Arc<Session>);
-
-impl Borrow<TokenHash> for ByHash {
-    fn borrow(&self) -> &TokenHash {
-        &self.0.hash
-    }
-}
-
-impl Hash for ByHash {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash.hash(state);
-    }
-}
-
-impl PartialEq for ByHash {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.hash == other.0.hash
-    }
-}
-
-impl Eq for ByHash {}
-
-impl PartialOrd for ByHash {
-    fn partial_cmp(&self, other: &Self) -> Option<Order> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ByHash {
-    fn cmp(&self, other: &Self) -> Order {
-        self.0.hash.cmp(&other.0.hash)
+        let place = usize::try_from(state & Self::WHY_MASK).ok()?.checked_sub(1)?;
+        Why::ALL.get(place).copied()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::FutureExt;
 
     use super::*;
@@ -300,6 +312,16 @@ mod tests {
     }
 
     #[test]
+    fn the_store_hears_of_a_thirtieth_of_the_idle_limit_once() {
+        let lifetime = Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap();
+        let session = session_of("ada", lifetime, at(0));
+        assert!(!session.touch(at(60)));
+        assert!(session.touch(at(61)));
+        assert!(!session.touch(at(62)));
+        assert!(session.touch(at(122)));
+    }
+
+    #[test]
     fn no_touch_moves_the_absolute_end() {
         let session = session();
         for second in 100..140 {
@@ -320,9 +342,7 @@ mod tests {
 
     #[test]
     fn every_reason_survives_being_packed() {
-        for why in
-            [Why::Idle, Why::Absolute, Why::LoggedOut, Why::Replaced, Why::UserRemoved, Why::Administrator]
-        {
+        for why in Why::ALL {
             let session = session();
             assert!(session.end(why));
             assert_eq!((session.why_ended(), session.times().last_seen), (Some(why), at(100)));
@@ -336,6 +356,14 @@ mod tests {
         assert_eq!(session().expire(shorter, at(103)), Some(Why::Idle));
         assert_eq!(session().expire(longer, at(103)), None);
         assert_eq!(session().expire(longer, at(110)), Some(Why::Idle));
+    }
+
+    #[test]
+    fn an_older_version_is_not_taken_over() {
+        let (session, other, older) = (session(), session(), session());
+        session.adopt(other.tokens(), 5);
+        session.adopt(older.tokens(), 4);
+        assert_eq!((session.tokens(), session.version()), (other.tokens(), 5));
     }
 
     #[tokio::test]

@@ -1,7 +1,9 @@
-//! All sessions: begun at login, found by their tokens, ended exactly once.
+//! All sessions: begun at login, found by their tokens, renewed, ended exactly once.
 
+mod begin;
 #[cfg(test)]
 mod model;
+mod renew;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -10,34 +12,37 @@ mod trouble;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use moka::sync;
-use thiserror::Error;
 
 use crate::clock::Timestamp;
-use crate::crypto::Key;
-use crate::crypto::Mac;
 use crate::identity::user::UserName;
+use crate::net::ClientAddr;
 use crate::net::Host;
-use crate::session::NewLogin;
-use crate::session::Presence;
+use crate::session::Bind;
+use crate::session::Policy;
 use crate::session::Settings;
+use crate::session::agent::Family;
 use crate::session::cache::Cache;
+use crate::session::grant::Finding;
+use crate::session::grant::Grant;
+use crate::session::id::SessionId;
 use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Why;
 use crate::session::live::Session;
-use crate::session::record::Record;
-use crate::session::record::Reference;
-use crate::session::record::UserAgent;
-use crate::session::store::Created;
+use crate::session::store::Cursor;
+use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::store::memory::Memory;
-use crate::session::token::Token;
 use crate::session::token::TokenHash;
+
+pub use crate::session::sessions::begin::BeginError;
+pub use crate::session::sessions::begin::Begun;
 
 /// So long an ended session's token still tells why it ended, for the login page to say it.
 const TELLS_WHY_FOR: Duration = Duration::from_hours(1);
@@ -45,8 +50,11 @@ const TELLS_WHY_FOR: Duration = Duration::from_hours(1);
 /// So many ended sessions tell it at most; the ones asked for longest ago fall silent first.
 const TELL_WHY: u64 = 16_384;
 
-/// A sweep lets others have the thread after so many ends.
+/// A sweep ends so many before it lets others have the thread.
 const SWEEP_STEP: usize = 64;
+
+/// A sweep asks the store for so many at a time.
+const SWEEP_PAGE: usize = 1024;
 
 /// All sessions over one store.
 pub struct Sessions<S = Memory> {
@@ -54,8 +62,9 @@ pub struct Sessions<S = Memory> {
     cache: Cache,
     ended: sync::Cache<TokenHash, Ended>,
     hosts: Mutex<BTreeSet<Arc<Host>>>,
-    references: Mac,
-    capacity: usize,
+    /// Those whose last use the store has not heard of yet.
+    seen: Mutex<Vec<Arc<Session>>>,
+    limits: begin::Limits,
     told: Box<Told>,
 }
 
@@ -69,23 +78,29 @@ struct Ended {
     host: Arc<Host>,
 }
 
-/// Why no session was begun.
-#[derive(Debug, Error)]
-pub enum BeginError {
-    /// There are as many live sessions as there may be.
-    #[error("there are as many sessions as `max_sessions` allows")]
-    Full,
-    /// The store cannot answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// Where, when and by whom a token was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The host it was sent to.
+    pub host: &'a Host,
+    /// The limits that hold there.
+    pub lifetime: &'a Lifetime,
+    /// What the site asks of sessions.
+    pub policy: &'a Policy,
+    /// Who sent it.
+    pub client: ClientAddr,
+    /// What the sender says it is.
+    pub user_agent: &'a str,
+    /// When.
+    pub now: Timestamp,
 }
 
 impl<S: Store> Sessions<S> {
-    /// Sessions kept in `store`. `key` is what logs' references are made with.
-    pub fn new(settings: &Settings, key: &Key, store: S) -> Self {
+    /// Sessions kept in `store`.
+    pub fn new(settings: &Settings, store: S) -> Self {
         Self {
+            cache: Cache::new(store.cache_bound()),
             store,
-            cache: Cache::new(),
             ended: sync::Cache::builder()
                 .max_capacity(TELL_WHY)
                 .time_to_live(TELLS_WHY_FOR)
@@ -93,8 +108,8 @@ impl<S: Store> Sessions<S> {
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             hosts: Mutex::default(),
-            references: key.mac("session reference in logs"),
-            capacity: settings.max_sessions,
+            seen: Mutex::default(),
+            limits: begin::Limits::of(settings),
             told: Box::new(|_session, _why| {}),
         }
     }
@@ -107,75 +122,46 @@ impl<S: Store> Sessions<S> {
         self
     }
 
-    /// Whose token this is on `host`, where `lifetime` holds. A session that has reached a limit is ended. A token
-    /// that is not ours, or not good on this host, is nobody's; nothing is kept about it.
-    pub async fn find(
-        &self,
-        token: &Token,
-        host: &Host,
-        lifetime: &Lifetime,
-        now: Timestamp,
-    ) -> Result<Presence, StoreError> {
-        let hash = token.hash();
-        match self.session(&hash, now).await? {
-            Some(session) => self.check(&session, host, lifetime, now).await,
-            None => Ok(self.farewell(&hash, host)),
-        }
-    }
-
-    /// [`Sessions::find`] for a connection that still holds the session its last request's token was found to be:
-    /// no hash, no look-up.
-    pub async fn check(
-        &self,
-        session: &Arc<Session>,
-        host: &Host,
-        lifetime: &Lifetime,
-        now: Timestamp,
-    ) -> Result<Presence, StoreError> {
-        if session.host() != host {
-            return Ok(Presence::Anonymous);
-        }
+    /// What became of a session that a connection found its last request's token to be. Nothing if the token must be
+    /// looked up again; else no hash and no look-up.
+    pub async fn check(&self, grant: &Grant, request: &Request<'_>) -> Result<Option<Finding>, StoreError> {
+        let session = grant.session();
         if let Some(why) = session.why_ended() {
-            return Ok(Presence::Ended(why));
+            return Ok(Some(Finding::Ended(why)));
         }
-        let Some(why) = session.expire(*lifetime, now) else {
-            return Ok(Presence::Active(Arc::clone(session)));
-        };
-        let removed = self.store.remove(session.hash()).await?;
-        self.bury(session, why, removed);
-        Ok(Presence::Ended(why))
+        if !grant.holds(request.host, request.now) || is_elsewhere(session, request) {
+            return Ok(None);
+        }
+        let over = self.expire(session, request.lifetime, request.now).await?;
+        Ok(Some(over.map_or_else(|| Finding::Active(grant.clone()), Finding::Ended)))
     }
 
-    /// Begins a session and gives its token, which exists nowhere else. The session it `replaces` in this browser is
-    /// dead before that (ASVS 7.2.4), and stays so if there is no room for the new one.
-    pub async fn begin(
-        &self,
-        login: NewLogin,
-        replaces: Option<&Arc<Session>>,
-        now: Timestamp,
-    ) -> Result<(Token, Arc<Session>), BeginError> {
-        if let Some(old) = replaces {
-            self.end(old, Why::Replaced).await?;
+    /// Notes that the person used the session at `now`.
+    pub fn touch(&self, session: &Arc<Session>, now: Timestamp) {
+        if session.touch(now) {
+            lock(&self.seen).push(Arc::clone(session));
         }
-        let token = Token::generate();
-        let session = Arc::new(self.session_of(login, token.hash(), now));
-        // Into the cache first: whoever finds it in the store to end it must find there the one that is used here.
-        let added = self.cache.add(&session);
-        let created = if added { self.create(&session, now).await } else { Ok(Created::Exists) };
-        if added && !matches!(created, Ok(Created::Done)) {
-            self.cache.take(session.hash());
+    }
+
+    /// Tells the store when sessions were last seen, where it must know. To be called about once a second, and at the
+    /// end.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let mut seen = std::mem::take(&mut *lock(&self.seen));
+        seen.retain(|session| session.why_ended().is_none());
+        if seen.is_empty() {
+            return Ok(());
         }
-        match created? {
-            Created::Done => Ok((token, session)),
-            Created::Full => Err(BeginError::Full),
-            Created::Exists => Err(StoreError::new("a new session id is already in use").into()),
+        let told = self.store.touch(&seen).await;
+        if told.is_err() {
+            lock(&self.seen).append(&mut seen);
         }
+        told
     }
 
     /// Ends a session: its record is gone, and everybody who holds it knows, before this returns. If the store cannot
     /// answer, nothing has happened. Run it to completion: dropped half-way it may be done in the store alone.
     pub async fn end(&self, session: &Arc<Session>, why: Why) -> Result<(), StoreError> {
-        let removed = self.store.remove(session.hash()).await?;
+        let removed = self.store.remove(session).await?;
         if session.end(why) || removed {
             self.bury(session, why, removed);
         }
@@ -185,28 +171,74 @@ impl<S: Store> Sessions<S> {
     /// Ends all sessions of a user, and tells how many there were. A login of the same user that is under way may
     /// begin one afterwards: let it look at the user again when it is done.
     pub async fn end_user(&self, user: &UserName, why: Why) -> Result<usize, StoreError> {
-        let sessions = self.store.of_user(user).await?;
-        for session in &sessions {
-            self.end(session, why).await?;
-        }
-        Ok(sessions.len())
+        self.end_others(user, None, why).await
     }
 
-    /// Ends what has reached a limit of its own, and tells how many that were. To be called at least once a minute
+    /// [`Sessions::end_user`], but for the session `but`.
+    pub async fn end_others(
+        &self,
+        user: &UserName,
+        but: Option<SessionId>,
+        why: Why,
+    ) -> Result<usize, StoreError> {
+        let mut ended = 0;
+        for session in self.store.of_user(user).await? {
+            if Some(session.id()) != but {
+                self.end(&self.cache.shared(session), why).await?;
+                ended += 1;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// The live sessions of a user, the latest login first.
+    pub async fn of_user(&self, user: &UserName, now: Timestamp) -> Result<Vec<Arc<Session>>, StoreError> {
+        let mut live = Vec::new();
+        for session in self.store.of_user(user).await? {
+            let session = self.cache.shared(session);
+            if self.expire(&session, session.lifetime(), now).await?.is_none() {
+                live.push(session);
+            }
+        }
+        live.sort_by_key(|session| std::cmp::Reverse((session.times().began, session.id())));
+        Ok(live)
+    }
+
+    /// The session with this id.
+    pub async fn load(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        Ok(self.store.load(id).await?.map(|session| self.cache.shared(session)))
+    }
+
+    /// All sessions, some at a time.
+    pub async fn list(&self, from: Option<&Cursor>) -> Result<Page, StoreError> {
+        let page = self.store.list(from).await?;
+        let sessions = page.sessions.into_iter().map(|session| self.cache.shared(session)).collect();
+        Ok(Page { sessions, next: page.next })
+    }
+
+    /// Ends what has reached a limit of its own, and tells what that was. To be called at least once a minute
     /// (ASVS 14.2.7). A session that was used here since the store last heard of it lives on, and the store is told.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
         let mut ended = 0;
-        for (done, stored) in self.store.overdue(now).await?.into_iter().enumerate() {
-            let session = self.cache.get(stored.hash()).unwrap_or(stored);
-            if let Some(why) = session.expire(*session.lifetime(), now) {
-                let removed = self.store.remove(session.hash()).await?;
-                ended += usize::from(removed);
-                self.bury(&session, why, removed);
-            } else {
-                self.store.replace(&session).await?;
+        loop {
+            let overdue = self.store.overdue(now, SWEEP_PAGE).await?;
+            let (found, mut alive) = (overdue.len(), Vec::new());
+            for (done, stored) in overdue.into_iter().enumerate() {
+                let session = self.cache.shared(stored);
+                if let Some(why) = session.expire(*session.lifetime(), now) {
+                    let removed = self.store.remove(&session).await?;
+                    ended += usize::from(removed);
+                    self.bury(&session, why, removed);
+                } else {
+                    alive.push(session);
+                }
+                if done % SWEEP_STEP == SWEEP_STEP - 1 {
+                    tokio::task::yield_now().await;
+                }
             }
-            if done % SWEEP_STEP == SWEEP_STEP - 1 {
-                tokio::task::yield_now().await;
+            self.store.touch(&alive).await?;
+            if found < SWEEP_PAGE {
+                break;
             }
         }
         self.cache.tidy();
@@ -219,75 +251,87 @@ impl<S: Store> Sessions<S> {
         self.store.count()
     }
 
-    /// The shared session with this hash, out of the cache or the store.
-    async fn session(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Arc<Session>>, StoreError> {
+    /// How many sessions of one user there may be.
+    pub fn max_per_user(&self) -> usize {
+        self.limits.per_user()
+    }
+
+    /// The shared session with this token, out of the cache or the store.
+    async fn session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, StoreError> {
         if let Some(session) = self.cache.get(hash) {
             return Ok(Some(session));
         }
         loop {
             let ticket = self.cache.ticket(hash);
-            let Some(stored) = self.store.load(hash, now).await? else {
+            let Some(stored) = self.store.find(hash).await? else {
                 return Ok(None);
             };
-            if let Some(session) = self.cache.fill(&ticket, stored) {
+            if let Some(session) = self.cache.fill(&ticket, hash, stored) {
                 return Ok(Some(session));
             }
         }
     }
 
+    /// Why the session is over, if it is; where the clock says so, its record is gone when this returns.
+    async fn expire(
+        &self,
+        session: &Arc<Session>,
+        lifetime: &Lifetime,
+        now: Timestamp,
+    ) -> Result<Option<Why>, StoreError> {
+        if let Some(why) = session.why_ended() {
+            return Ok(Some(why));
+        }
+        let Some(why) = session.expire(*lifetime, now) else { return Ok(None) };
+        let removed = self.store.remove(session).await?;
+        self.bury(session, why, removed);
+        Ok(Some(why))
+    }
+
     /// What is left to say to a token that has no session.
-    fn farewell(&self, hash: &TokenHash, host: &Host) -> Presence {
+    fn farewell(&self, hash: &TokenHash, host: &Host) -> Finding {
         match self.ended.get(hash) {
-            Some(ended) if *ended.host == *host => Presence::Ended(ended.why),
-            Some(_) | None => Presence::Anonymous,
+            Some(ended) if *ended.host == *host => Finding::Ended(ended.why),
+            Some(_) | None => Finding::Nobody,
         }
     }
 
     /// What is left to do here once the store has lost a session; `removed` if it was for us to remove it.
     fn bury(&self, session: &Arc<Session>, why: Why, removed: bool) {
         session.end(why);
-        let ended =
-            Ended { why: session.why_ended().unwrap_or(why), host: Arc::clone(&session.record().host) };
+        let why = session.why_ended().unwrap_or(why);
         if removed {
-            (self.told)(session, ended.why);
+            (self.told)(session, why);
         }
-        // Before it leaves the cache, so that there is no moment in which its token is merely unknown.
-        self.ended.insert(*session.hash(), ended);
-        if let Some(shared) = self.cache.take(session.hash()) {
-            shared.end(why);
+        // Before it leaves the cache, so that there is no moment in which its tokens are merely unknown.
+        for token in session.tokens().hosts() {
+            let host = Arc::clone(&token.host);
+            self.ended.insert(token.current, Ended { why, host });
         }
-    }
-
-    async fn create(&self, session: &Arc<Session>, now: Timestamp) -> Result<Created, StoreError> {
-        let created = self.store.create(session, self.capacity).await?;
-        if created != Created::Full {
-            return Ok(created);
-        }
-        self.sweep(now).await?;
-        self.store.create(session, self.capacity).await
-    }
-
-    fn session_of(&self, login: NewLogin, hash: TokenHash, now: Timestamp) -> Session {
-        let record = Record {
-            user: login.user,
-            host: self.shared(login.host),
-            client: login.client.into(),
-            user_agent: login.user_agent.as_deref().and_then(UserAgent::clean).map(Box::new),
-            began: now,
-            lifetime: login.lifetime,
-            reference: Reference::new(&self.references, &hash),
-        };
-        Session::new(hash, record, now, 0)
+        self.cache.remove(session);
     }
 
     /// The one copy of a host's name that its sessions share. There are only as many as hosts with a login.
-    fn shared(&self, host: Host) -> Arc<Host> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = hosts.get(&host) {
+    fn shared_host(&self, host: &Host) -> Arc<Host> {
+        let mut hosts = lock(&self.hosts);
+        if let Some(known) = hosts.get(host) {
             return Arc::clone(known);
         }
-        let host = Arc::new(host);
+        let host = Arc::new(host.clone());
         hosts.insert(Arc::clone(&host));
         host
     }
+}
+
+/// Whether a session that is tied to one kind of browser is asked for by another.
+fn is_elsewhere(session: &Session, request: &Request<'_>) -> bool {
+    match request.policy.bind {
+        Bind::Nothing => false,
+        Bind::UserAgent => session.record().family != Family::of(request.user_agent),
+    }
+}
+
+/// What these locks guard is as right after a panic as before.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

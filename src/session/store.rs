@@ -11,56 +11,83 @@ use thiserror::Error;
 
 use crate::clock::Timestamp;
 use crate::identity::user::UserName;
+use crate::session::id::SessionId;
 use crate::session::live::Session;
 use crate::session::token::TokenHash;
+use crate::session::tokens::Tokens;
 
-/// A store of sessions, by the hashes of their tokens; it never sees a token.
+/// A store of sessions, by their ids and by the hashes of their tokens; it never sees a token.
 ///
 /// Held to by every store, and run as one suite (`conformance`) against each:
 ///
-/// - **Broken is not absent.** What is absent, expired, or cannot be understood is `Ok` and nothing. `Err` means that
+/// - **Broken is not absent.** What is absent, or cannot be understood, is `Ok` and nothing. `Err` means that
 ///   the system failed and nothing is known: the caller answers 503, and never "anonymous".
-/// - **An end is final.** [`create`](Store::create) never overwrites, [`replace`](Store::replace) never creates: a
-///   request that was on its way when its session ended cannot bring it back.
-/// - **A change is done when it is answered**, as durably as the store can. A call that is dropped half-way may have
-///   happened or not, but nothing in between.
-/// - Every session is in the index of its user: any number a user, each once, and none that is gone.
+/// - **An end is final.** [`create`](Store::create) never overwrites, [`replace`](Store::replace) and
+///   [`touch`](Store::touch) never create: a request that was on its way when its session ended cannot bring it back.
+/// - **A change is done when it is answered**, as durably as the store can; [`touch`](Store::touch) alone may take its
+///   time. A call that is dropped half-way may have happened or not, but nothing in between.
+/// - Every session is in the index of its user: any number a user, each once, and none that is gone. It is found by
+///   every hash its tokens name, the retired ones included, and by no other.
+/// - **It judges no clock.** A session that is over is handed out like any other until it is removed; whoever asked
+///   judges it. A store may let go by itself of sessions that are past their absolute limit.
 ///
 /// A store may hand out the very session it was given or one it made anew from what it wrote; the cache before it
 /// sees to it that only one is in use.
 pub trait Store: Send + Sync + 'static {
-    /// Keeps a new session, unless there is one with its hash or there are `capacity` already. Counted and kept in
-    /// one step, so that logins at the same time cannot exceed it together.
+    /// Keeps a new session, unless there is one with its id or with one of its hashes, or there are `capacity` already.
+    /// Counted and kept in one step, so that logins at the same time cannot exceed it together.
     fn create(
         &self,
         session: &Arc<Session>,
         capacity: usize,
     ) -> impl Future<Output = Result<Created, StoreError>> + Send;
 
-    /// The session with this hash, if there is one and it is not over at `now` by what the store knows of it.
-    fn load(
+    /// The session that has this token, whatever its role.
+    fn find(
         &self,
-        hash: &TokenHash,
-        now: Timestamp,
+        token: &TokenHash,
     ) -> impl Future<Output = Result<Option<Arc<Session>>, StoreError>> + Send;
 
-    /// Writes the session as it is now (times included) over its own version. Nothing happens, and the answer is
-    /// `false`, if the store has another version or none. When written, the session's version is the new one.
-    fn replace(&self, session: &Arc<Session>) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// The session with this id.
+    fn load(&self, id: SessionId) -> impl Future<Output = Result<Option<Arc<Session>>, StoreError>> + Send;
 
-    /// Removes the session with this hash, expired or not. Removing nothing is fine; the answer is whether there was
+    /// Puts `tokens` in the place of the session's own, if the store still has its version `version`: the next version
+    /// is one more. The answer is `false`, and nothing happens, if the store has another version or none, or a hash
+    /// belongs to another session.
+    fn replace(
+        &self,
+        session: &Arc<Session>,
+        version: u32,
+        tokens: &Tokens,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Notes when each of these was last seen. The later time stands; those that are gone stay gone.
+    fn touch(&self, sessions: &[Arc<Session>]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes the session with this one's id. Removing nothing is fine; the answer is whether there was
     /// something, so that of several who end a session one is the one who did.
-    fn remove(&self, hash: &TokenHash) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn remove(&self, session: &Session) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// The sessions of a user, in no order, expired ones included.
+    /// The sessions of a user, in no order.
     fn of_user(&self, user: &UserName) -> impl Future<Output = Result<Vec<Arc<Session>>, StoreError>> + Send;
 
-    /// The sessions that are over at `now` by what the store knows of them. They stay until they are removed; a
-    /// store that lets go of them by itself need not list them.
-    fn overdue(&self, now: Timestamp) -> impl Future<Output = Result<Vec<Arc<Session>>, StoreError>> + Send;
+    /// At most `limit` sessions that are over at `now` by what the store knows of them; all of them, if fewer are told.
+    /// They stay until they are removed.
+    fn overdue(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Arc<Session>>, StoreError>> + Send;
+
+    /// All sessions, some at a time: those behind `from`, or the first ones. A session that lives all the while is told
+    /// of once; one that begins or ends meanwhile may be.
+    fn list(&self, from: Option<&Cursor>) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
     /// How many sessions are kept, as far as is known without asking another machine.
     fn count(&self) -> usize;
+
+    /// How many tokens may be cached in front of it; nothing if it keeps the shared sessions themselves in memory.
+    fn cache_bound(&self) -> Option<u64>;
 }
 
 /// What came of [`Store::create`].
@@ -68,10 +95,35 @@ pub trait Store: Send + Sync + 'static {
 pub enum Created {
     /// It is kept.
     Done,
-    /// There is one with this hash, and it was left alone.
+    /// There is one with this id or hash, and it was left alone.
     Exists,
     /// There are as many as there may be.
     Full,
+}
+
+/// Some of all sessions.
+#[derive(Debug)]
+pub struct Page {
+    /// The sessions.
+    pub sessions: Vec<Arc<Session>>,
+    /// Where to go on; nothing at the end.
+    pub next: Option<Cursor>,
+}
+
+/// A place in a store's own order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(Box<[u8]>);
+
+impl Cursor {
+    /// A place, in whatever form the store likes.
+    pub fn new(place: &[u8]) -> Self {
+        Self(place.into())
+    }
+
+    /// The place.
+    pub fn place(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The store cannot answer; nothing is known about the session that was asked for.

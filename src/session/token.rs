@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::crypto;
+use crate::crypto::Key;
+use crate::crypto::Sealer;
 use crate::crypto::Secret;
 
 /// 256 bits from the operating system's generator that mean nothing (ASVS 7.2.3, 11.5.1). Who holds them holds the
@@ -37,6 +39,22 @@ impl Token {
         Secret::new(crypto::base64url(self.0.expose()))
     }
 
+    /// This token sealed under `holder`, so that only who brings `holder` can be given it.
+    pub fn sealed_under(&self, holder: &Self) -> Box<str> {
+        holder.sealer().seal(self.0.expose(), b"").into()
+    }
+
+    /// The token that was sealed under this one.
+    pub fn unseal(&self, sealed: &str) -> Option<Self> {
+        let bytes = Secret::new(self.sealer().open(sealed.as_bytes(), b"")?);
+        let bytes: [u8; 32] = bytes.expose().as_slice().try_into().ok()?;
+        Some(Self(Secret::new(bytes)))
+    }
+
+    fn sealer(&self) -> Sealer {
+        Key::from_bytes(*self.0.expose()).sealer("the token that follows")
+    }
+
     /// What the session is known by everywhere but in the cookie.
     pub fn hash(&self) -> TokenHash {
         TokenHash(crypto::sha256(self.0.expose()))
@@ -65,9 +83,24 @@ impl TokenHash {
         &self.0
     }
 
-    /// One of 256 groups that sessions fall into evenly.
-    pub(super) const fn stripe(&self) -> u8 {
-        let [first, ..] = self.0;
+    /// What indexes in memory are kept by.
+    pub(super) const fn key(&self) -> TokenKey {
+        match self.0.first_chunk() {
+            Some(first) => TokenKey(u64::from_be_bytes(*first)),
+            None => TokenKey(0),
+        }
+    }
+}
+
+/// 64 bits of a [`TokenHash`]: enough to find a session by in memory, where a whole hash for each index would cost more
+/// than the session's user. The whole hash is then compared with the session's own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct TokenKey(u64);
+
+impl TokenKey {
+    /// One of 256 groups that tokens fall into evenly.
+    pub(super) const fn stripe(self) -> u8 {
+        let [first, ..] = self.0.to_be_bytes();
         first
     }
 }
@@ -89,6 +122,14 @@ mod tests {
         let token = Token::generate();
         let text = token.encode();
         assert_eq!(Token::parse(text.expose().as_bytes()).unwrap().hash(), token.hash());
+    }
+
+    #[test]
+    fn a_token_is_unsealed_by_its_holder_alone() {
+        let [holder, thief, next] = [(); 3].map(|()| Token::generate());
+        let sealed = next.sealed_under(&holder);
+        assert_eq!(holder.unseal(&sealed).unwrap().hash(), next.hash());
+        assert!(thief.unseal(&sealed).is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A site's rules.
 
 use crate::access::path::Pattern;
+use crate::access::rules::Activity;
 use crate::access::rules::Allow;
 use crate::access::rules::CrossSite;
 use crate::access::rules::Rule;
@@ -71,6 +72,7 @@ fn rule(file: &RuleFile, check: &mut Check<'_>) -> Option<Rule> {
         reauth_after: file.reauth_after.as_ref().map(|given| given.value.0),
         unauthenticated: file.unauthenticated.as_ref().map_or(Unauthenticated::Auto, |given| given.value),
         cross_site: file.cross_site.as_ref().map_or(CrossSite::AsSite, |given| given.value),
+        activity: file.activity.as_ref().map_or(Activity::Count, |given| given.value),
     })
 }
 

@@ -12,9 +12,13 @@ use crate::config::file::site::SiteSessionFile;
 use crate::config::read::Given;
 use crate::config::tree::At;
 use crate::config::units::Span;
+use crate::session::AtLimit;
+use crate::session::Bind;
+use crate::session::Policy;
 use crate::session::SameSite;
 use crate::session::Settings;
 use crate::session::lifetime::Lifetime;
+use crate::session::renewal::Pace;
 
 /// ASVS and NIST agree on half an hour for ordinary apps.
 pub(crate) const IDLE: Duration = Duration::from_mins(30);
@@ -25,6 +29,9 @@ pub(crate) const COOKIE: &str = "__Host-Http-session";
 /// So many live sessions are about half a gigabyte.
 pub(crate) const MAX_SESSIONS: u64 = 1_000_000;
 
+/// A person's devices, twice over.
+pub(crate) const MAX_PER_USER: u64 = 10;
+
 /// Browsers keep no cookie longer (draft-ietf-httpbis-rfc6265bis §5.5), and no session should want to.
 const LONGEST: Duration = Duration::from_hours(400 * 24);
 /// People must be able to extend a session ten times (WCAG 2.2.1): the absolute limit must leave room for it.
@@ -34,6 +41,10 @@ const ROOM: u32 = 11;
 pub(super) fn sessions(file: &SessionFile, check: &mut Check<'_>) -> Settings {
     let limits = Limits { idle: file.idle_timeout.as_ref(), absolute: file.absolute_timeout.as_ref() };
     let at = limits.absolute.or(limits.idle).map(|given| given.at);
+    let renewal = Renewal::of_all(file);
+    if let Some(at) = renewal.at() {
+        renewal.prove(at, check);
+    }
     Settings {
         cookie_name: cookie_name(&file.cookie, check),
         same_site: file.cookie.same_site.as_ref().map_or(SameSite::Lax, |given| given.value),
@@ -44,6 +55,13 @@ pub(super) fn sessions(file: &SessionFile, check: &mut Check<'_>) -> Settings {
             (1, 100_000_000),
             MAX_SESSIONS,
         )),
+        max_per_user: count(check.number(
+            file.max_per_user.as_ref(),
+            "session.max_per_user",
+            (1, 10_000),
+            MAX_PER_USER,
+        )),
+        at_limit: file.at_limit.as_ref().map_or(AtLimit::EndOldest, |given| given.value),
     }
 }
 
@@ -58,6 +76,91 @@ pub(super) fn lifetime(site: &SiteSessionFile, all: &SessionFile, check: &mut Ch
         Some(given) => limits.prove(Some(given.at), check),
         // Judged once, at the top level.
         None => limits.lifetime(),
+    }
+}
+
+/// What a site asks of its sessions beside their limits: its own where it says something, else what holds for all.
+pub(super) fn policy(site: &SiteSessionFile, all: &SessionFile, check: &mut Check<'_>) -> Policy {
+    let default = Policy::default();
+    let of_all = Renewal::of_all(all);
+    let own = Renewal {
+        after: site.renew_after.as_ref(),
+        overlap: site.renew_overlap.as_ref(),
+        theft: site.theft_after.as_ref(),
+    };
+    let pace = match own.at() {
+        Some(at) => own.or(&of_all).prove(at, check),
+        // Judged once, at the top level.
+        None => of_all.pace(),
+    };
+    let activity = site.activity.as_ref().or(all.activity.as_ref());
+    let bind = site.bind.as_ref().or(all.bind.as_ref());
+    Policy {
+        pace,
+        activity: activity.map_or(default.activity, |given| given.value),
+        bind: if bind.is_some_and(|given| !given.value.is_empty()) { Bind::UserAgent } else { default.bind },
+    }
+}
+
+/// How ids are renewed, as it is written.
+struct Renewal<'a> {
+    after: Option<&'a Given<Span>>,
+    overlap: Option<&'a Given<Span>>,
+    theft: Option<&'a Given<Span>>,
+}
+
+impl<'a> Renewal<'a> {
+    fn of_all(file: &'a SessionFile) -> Self {
+        let (after, overlap) = (file.renew_after.as_ref(), file.renew_overlap.as_ref());
+        Self { after, overlap, theft: file.theft_after.as_ref() }
+    }
+
+    fn or(&self, other: &Self) -> Self {
+        Self {
+            after: self.after.or(other.after),
+            overlap: self.overlap.or(other.overlap),
+            theft: self.theft.or(other.theft),
+        }
+    }
+
+    fn at(&self) -> Option<At> {
+        self.overlap.or(self.theft).or(self.after).map(|given| given.at)
+    }
+
+    fn pace(&self) -> Pace {
+        let Pace { renew_after, overlap, theft_after } = Pace::default();
+        Pace {
+            renew_after: self.after.map_or(renew_after, |given| given.value.0),
+            overlap: self.overlap.map_or(overlap, |given| given.value.0),
+            theft_after: self.theft.map_or(theft_after, |given| given.value.0),
+        }
+    }
+
+    /// The pace, after what speaks against it was noted.
+    fn prove(&self, at: At, check: &mut Check<'_>) -> Pace {
+        let pace = self.pace();
+        if pace.renew_after < Duration::from_secs(1) {
+            check.findings.error(
+                at,
+                "`renew_after` is less than a second: every answer would carry a new id".to_owned(),
+                "write at least `1s`; the default is `15m`",
+            );
+        } else if pace.overlap > pace.renew_after {
+            let (overlap, after) = (format_duration(pace.overlap), format_duration(pace.renew_after));
+            check.findings.error(
+                at,
+                format!("`renew_overlap` ({overlap}) is longer than `renew_after` ({after})"),
+                "an id cannot work on while the one after it is replaced in turn: write a shorter `renew_overlap`",
+            );
+        } else if pace.theft_after < pace.overlap {
+            let (theft, overlap) = (format_duration(pace.theft_after), format_duration(pace.overlap));
+            check.findings.error(
+                at,
+                format!("`theft_after` ({theft}) is shorter than `renew_overlap` ({overlap})"),
+                "an id cannot betray a thief while it still works: write a longer `theft_after`",
+            );
+        }
+        pace
     }
 }
 

@@ -62,6 +62,7 @@ fn site(
         mode: file.mode.as_ref().map_or(Mode::Enforce, |given| given.value),
         login,
         lifetime: session::lifetime(&file.session, &all.session, check),
+        session: session::policy(&file.session, &all.session, check),
         csrf: file.csrf.as_ref().map_or(Csrf::SameOrigin, |given| given.value),
         responses: responses(file, check),
         service_workers: file.service_workers.as_ref().map_or(ServiceWorkers::Deny, |given| given.value),

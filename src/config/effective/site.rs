@@ -17,6 +17,8 @@ use crate::config::words::AllowWord;
 use crate::config::words::Choice;
 use crate::headers::harden::Hsts;
 use crate::route::Site;
+use crate::session::Bind;
+use crate::session::Policy;
 use crate::upstream::Endpoint;
 
 /// Every setting of `site`, which was written as `file` in a configuration of `all`.
@@ -106,6 +108,18 @@ fn sessions(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
     table.row("session.idle_timeout", time(site.lifetime.idle()), origin);
     let origin = Origin::merged(own.absolute_timeout.as_ref(), of_all.absolute_timeout.as_ref());
     table.row("session.absolute_timeout", time(site.lifetime.absolute()), origin);
+    let Policy { pace, activity, bind } = site.session;
+    let origin = Origin::merged(own.renew_after.as_ref(), of_all.renew_after.as_ref());
+    table.row("session.renew_after", time(pace.renew_after), origin);
+    let origin = Origin::merged(own.renew_overlap.as_ref(), of_all.renew_overlap.as_ref());
+    table.row("session.renew_overlap", time(pace.overlap), origin);
+    let origin = Origin::merged(own.theft_after.as_ref(), of_all.theft_after.as_ref());
+    table.row("session.theft_after", time(pace.theft_after), origin);
+    let origin = Origin::merged(own.activity.as_ref(), of_all.activity.as_ref());
+    table.row("session.activity", activity.word(), origin);
+    let origin = Origin::merged(own.bind.as_ref(), of_all.bind.as_ref());
+    let bound = if bind == Bind::UserAgent { "user_agent" } else { "nothing" };
+    table.row("session.bind", bound, origin);
 }
 
 fn identity(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 
 use crate::access::csrf::Csrf;
+use crate::access::rules;
 use crate::access::rules::CrossSite;
 use crate::access::rules::Unauthenticated;
 use crate::config::file::IdentityFile;
@@ -20,6 +21,7 @@ use crate::config::units::Size;
 use crate::config::units::Span;
 use crate::config::units::Text;
 use crate::config::words::AllowWord;
+use crate::config::words::BindWord;
 use crate::config::words::Choice;
 use crate::config::words::LoginMethod;
 use crate::config::words::SiteLoginWord;
@@ -28,6 +30,7 @@ use crate::headers::harden::CachePolicy;
 use crate::headers::harden::SiteData;
 use crate::route::Mode;
 use crate::route::ServiceWorkers;
+use crate::session;
 use crate::upstream::PresentScheme;
 
 shape! {
@@ -108,8 +111,18 @@ shape! {
         idle_timeout: Span,
         /// A session ends so long after the login, whatever happens.
         absolute_timeout: Span,
+        /// A session gets a new id so often, without anybody noticing.
+        renew_after: Span,
+        /// So long the old id still works once the new one was seen.
+        renew_overlap: Span,
+        /// An old id that comes so long after it was replaced ends the session.
+        theft_after: Span,
+        /// What moves the idle clock: all `requests`, or `navigations`, the pages a person opens.
+        activity: session::Activity,
+        /// What a session is tied to: `[user_agent]` asks for a new login in another kind of browser.
+        bind: Vec<Given<BindWord>>,
     }
-    later ["renew_after", "renew_overlap", "theft_after", "resume_window", "profile", "activity", "bind"]
+    later ["resume_window", "profile"]
 }
 
 shape! {
@@ -135,10 +148,11 @@ shape! {
         unauthenticated: Unauthenticated,
         /// Forms that other sites make browsers send here, such as a payment's return: `as_site` (see `csrf`), or `resubmit`: sent once more by a page of ours, with the browser's cookies. Default: `as_site`.
         cross_site: CrossSite,
+        /// Whether a request here moves the idle clock: `count`, or `ignore` for what a page asks by itself. Default: count.
+        activity: rules::Activity,
     }
     required ["path"]
     unless ["allow" by "cross_site"]
-    later ["activity"]
 }
 
 shape! {

@@ -12,6 +12,7 @@ use crate::login::Settings;
 use crate::login::Theme;
 use crate::login::Visit;
 use crate::net::Authority;
+use crate::session::sessions::Request;
 use crate::session::sessions::Sessions;
 use crate::telemetry::audit::Audit;
 use std::collections::BTreeMap;
@@ -36,6 +37,9 @@ use crate::login::hash::Password;
 use crate::net::ClientAddr;
 use crate::net::Scheme;
 use crate::session;
+use crate::session::AtLimit;
+use crate::session::Finding;
+use crate::session::Policy;
 use crate::session::Presence;
 use crate::session::SameSite;
 use crate::session::lifetime::Lifetime;
@@ -77,8 +81,10 @@ impl Gateway {
             same_site: SameSite::Lax,
             lifetime,
             max_sessions: 100,
+            max_per_user: 10,
+            at_limit: AtLimit::EndOldest,
         };
-        let sessions = Arc::new(Sessions::new(&session_settings, &key, Memory::new()));
+        let sessions = Arc::new(Sessions::new(&session_settings, Memory::new()));
         let settings = Settings {
             users: path.clone(),
             attempts: Attempts {
@@ -109,13 +115,19 @@ impl Gateway {
 
     pub(super) async fn presence(&self, browser: &Browser) -> Presence {
         let token = browser.cookies.get(SESSION).and_then(|value| Token::parse(value.as_bytes()));
-        match token {
-            Some(token) => self
-                .sessions
-                .find(&token, &self.authority.host, &self.lifetime, self.clock.now())
-                .await
-                .unwrap(),
-            None => Presence::Anonymous,
+        let Some(token) = token else { return Presence::Anonymous };
+        let request = Request {
+            host: &self.authority.host,
+            lifetime: &self.lifetime,
+            policy: &Policy::default(),
+            client: browser.client,
+            user_agent: "",
+            now: self.clock.now(),
+        };
+        match self.sessions.find(&token, &request).await.unwrap() {
+            Finding::Active(grant) => Presence::Active(Arc::clone(grant.session())),
+            Finding::Ended(why) => Presence::Ended(why),
+            Finding::Nobody | Finding::Retired | Finding::Elsewhere => Presence::Anonymous,
         }
     }
 

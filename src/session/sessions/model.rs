@@ -10,12 +10,14 @@ use super::tests::at;
 use super::tests::host;
 use super::tests::limits;
 use super::tests::login;
+use super::tests::request;
 use super::tests::sessions;
 use super::*;
 use crate::session::lifetime::Times;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::verdict;
 use crate::session::store::conformance::Copies;
+use crate::session::token::Token;
 
 const USERS: [&str; 3] = ["ada", "bob", "eve"];
 const HOSTS: [&str; 2] = ["app", "wiki"];
@@ -54,6 +56,10 @@ fn site_limits(host: usize) -> Lifetime {
     [limits(5, 20), limits(8, 12)][host]
 }
 
+fn asked<'a>(host: &'a Host, lifetime: &'a Lifetime, now: Timestamp) -> Request<'a> {
+    Request { now, ..request(host, lifetime, 0) }
+}
+
 fn why(index: usize) -> Why {
     [Why::LoggedOut, Why::Administrator][index]
 }
@@ -83,7 +89,7 @@ struct Pair<S> {
     now: Timestamp,
     plain: Vec<Plain>,
     real: BTreeMap<usize, (Token, Arc<Session>)>,
-    sessions: Sessions<S>,
+    sessions: Arc<Sessions<S>>,
 }
 
 impl<S: Store> Pair<S> {
@@ -122,8 +128,8 @@ impl<S: Store> Pair<S> {
             Step::FindStranger => {
                 let stranger = Token::generate();
                 let (host, lifetime) = (host(HOSTS[0]), site_limits(0));
-                let found = self.sessions.find(&stranger, &host, &lifetime, now).await.unwrap();
-                assert!(matches!(found, Presence::Anonymous));
+                let found = self.sessions.find(&stranger, &asked(&host, &lifetime, now)).await.unwrap();
+                assert!(matches!(found, Finding::Nobody));
             }
             Step::Sweep => {
                 let ended = self.sessions.sweep(now).await.unwrap();
@@ -145,7 +151,11 @@ impl<S: Store> Pair<S> {
         let begun = self.sessions.begin(login, old.as_ref(), self.now).await;
         assert_eq!(begun.is_ok(), self.alive() < MAX, "wrong about being full");
         if let Ok(begun) = begun {
-            self.real.insert(self.plain.len(), begun);
+            self.real.insert(self.plain.len(), (begun.token, begun.session));
+            // Counting a user's sessions brings to light which of them are over.
+            for plain in self.plain.iter_mut().filter(|plain| plain.user == user) {
+                plain.expire(site_limits(plain.host), self.now);
+            }
             let times = Times { began: self.now, last_seen: self.now };
             self.plain.push(Plain { user, host, times, ended: None });
         }
@@ -156,16 +166,16 @@ impl<S: Store> Pair<S> {
             return;
         };
         let (here, lifetime) = (host(HOSTS[on]), site_limits(limits));
-        let found = self.sessions.find(token, &here, &lifetime, self.now).await.unwrap();
+        let found = self.sessions.find(token, &asked(&here, &lifetime, self.now)).await.unwrap();
         let plain = &mut self.plain[which];
         if plain.host != on {
-            assert!(matches!(found, Presence::Anonymous), "{found:?}");
+            assert!(matches!(found, Finding::Nobody), "{found:?}");
             return;
         }
         plain.expire(lifetime.shorter(&site_limits(plain.host)), self.now);
         match (found, plain.ended) {
-            (Presence::Active(found), None) => assert!(Arc::ptr_eq(&found, session)),
-            (Presence::Ended(found), Some(expected)) => assert_eq!(found, expected),
+            (Finding::Active(found), None) => assert!(Arc::ptr_eq(found.session(), session)),
+            (Finding::Ended(found), Some(expected)) => assert_eq!(found, expected),
             (found, expected) => panic!("found {found:?}, expected {expected:?}"),
         }
     }
@@ -175,7 +185,7 @@ impl<S: Store> Pair<S> {
             return;
         };
         let when = Timestamp::from_millis(self.now.as_millis() - before);
-        session.touch(when);
+        self.sessions.touch(session, when);
         let plain = &mut self.plain[which];
         let alive = verdict(&plain.times, &site_limits(plain.host), when) == Verdict::Active;
         if plain.ended.is_none() && alive {

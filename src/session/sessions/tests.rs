@@ -5,8 +5,16 @@ use futures_util::FutureExt;
 use super::*;
 use crate::identity::user::User;
 use crate::net::ClientAddr;
+use crate::session::Activity;
+use crate::session::AtLimit;
+use crate::session::NewLogin;
 use crate::session::SameSite;
+use crate::session::renewal::Pace;
+use crate::session::sessions::begin::BeginError;
 use crate::session::store::conformance::Copies;
+use crate::session::token::Token;
+
+pub(super) const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0";
 
 pub(super) fn at(secs: u64) -> Timestamp {
     Timestamp::from_millis(secs * 1000)
@@ -20,14 +28,33 @@ pub(super) fn host(name: &str) -> Host {
     Host::parse(name).unwrap()
 }
 
-pub(super) fn sessions<S: Store>(max_sessions: usize, store: S) -> Sessions<S> {
+pub(super) fn sessions<S: Store>(max_sessions: usize, store: S) -> Arc<Sessions<S>> {
+    with_limit(max_sessions, (99, AtLimit::EndOldest), store)
+}
+
+pub(super) fn with_limit<S: Store>(
+    max_sessions: usize,
+    (max_per_user, at_limit): (usize, AtLimit),
+    store: S,
+) -> Arc<Sessions<S>> {
     let settings = Settings {
         cookie_name: "__Host-Http-session".to_owned(),
         same_site: SameSite::Lax,
         lifetime: limits(10, 25),
         max_sessions,
+        max_per_user,
+        at_limit,
     };
-    Sessions::new(&settings, &Key::from_bytes([7; 32]), store)
+    Arc::new(Sessions::new(&settings, store))
+}
+
+pub(super) async fn begin<S: Store>(
+    sessions: &Sessions<S>,
+    login: NewLogin,
+    secs: u64,
+) -> (Token, Arc<Session>) {
+    let begun = sessions.begin(login, None, at(secs)).await.unwrap();
+    (begun.token, begun.session)
 }
 
 pub(super) fn login(user: &str, on: &str, lifetime: Lifetime) -> NewLogin {
@@ -40,7 +67,7 @@ pub(super) fn login(user: &str, on: &str, lifetime: Lifetime) -> NewLogin {
         }),
         host: host(on),
         client: ClientAddr([192, 0, 2, 7].into()),
-        user_agent: Some("Browser/1".to_owned()),
+        user_agent: Some(BROWSER.to_owned()),
         lifetime,
     }
 }
@@ -49,57 +76,71 @@ pub(super) fn ada() -> NewLogin {
     login("ada", "app", limits(10, 25))
 }
 
-pub(super) async fn find<S: Store>(sessions: &Sessions<S>, token: &Token, secs: u64) -> Presence {
+pub(super) async fn find<S: Store>(sessions: &Arc<Sessions<S>>, token: &Token, secs: u64) -> Finding {
     ask(sessions, token, "app", limits(10, 25), secs).await.unwrap()
 }
 
 pub(super) async fn ask<S: Store>(
-    sessions: &Sessions<S>,
+    sessions: &Arc<Sessions<S>>,
     token: &Token,
     on: &str,
     lifetime: Lifetime,
     secs: u64,
-) -> Result<Presence, StoreError> {
-    sessions.find(token, &host(on), &lifetime, at(secs)).await
+) -> Result<Finding, StoreError> {
+    sessions.find(token, &request(&host(on), &lifetime, secs)).await
 }
 
-#[track_caller]
-pub(super) fn assert_active(presence: &Presence, expected: &Arc<Session>) {
-    let Presence::Active(session) = presence else {
-        panic!("{presence:?} is not active");
+pub(super) fn request<'a>(host: &'a Host, lifetime: &'a Lifetime, secs: u64) -> Request<'a> {
+    const POLICY: Policy = Policy {
+        pace: Pace {
+            renew_after: Duration::from_secs(100),
+            overlap: Duration::from_secs(5),
+            theft_after: Duration::from_secs(50),
+        },
+        activity: Activity::Requests,
+        bind: Bind::Nothing,
     };
-    assert!(Arc::ptr_eq(session, expected), "not the shared session");
+    let client = ClientAddr([192, 0, 2, 7].into());
+    Request { host, lifetime, policy: &POLICY, client, user_agent: BROWSER, now: at(secs) }
 }
 
 #[track_caller]
-pub(super) fn assert_ended(presence: &Presence, expected: Why) {
-    assert!(matches!(presence, Presence::Ended(why) if *why == expected), "{presence:?} is not {expected:?}");
+pub(super) fn assert_active(finding: &Finding, expected: &Arc<Session>) {
+    let Finding::Active(grant) = finding else {
+        panic!("{finding:?} is not active");
+    };
+    assert!(Arc::ptr_eq(grant.session(), expected), "not the shared session");
 }
 
 #[track_caller]
-fn assert_anonymous(presence: &Presence) {
-    assert!(matches!(presence, Presence::Anonymous), "{presence:?} is not anonymous");
+pub(super) fn assert_ended(finding: &Finding, expected: Why) {
+    assert!(matches!(finding, Finding::Ended(why) if *why == expected), "{finding:?} is not {expected:?}");
+}
+
+#[track_caller]
+fn assert_nobody(finding: &Finding) {
+    assert!(matches!(finding, Finding::Nobody), "{finding:?} is not nobody");
 }
 
 #[tokio::test]
 async fn a_login_is_found_on_its_own_host_alone() {
     let sessions = sessions(9, Memory::new());
-    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (token, session) = begin(&sessions, ada(), 0).await;
     assert_active(&find(&sessions, &token, 1).await, &session);
     for elsewhere in ["other", "app.other"] {
         let presence = ask(&sessions, &token, elsewhere, limits(10, 25), 1);
-        assert_anonymous(&presence.await.unwrap());
+        assert_nobody(&presence.await.unwrap());
     }
     sessions.end(&session, Why::LoggedOut).await.unwrap();
     let elsewhere = ask(&sessions, &token, "other", limits(10, 25), 1);
-    assert_anonymous(&elsewhere.await.unwrap());
+    assert_nobody(&elsewhere.await.unwrap());
 }
 
 #[tokio::test]
 async fn an_id_of_somebody_elses_making_is_nobody_and_leaves_no_trace() {
     let sessions = sessions(9, Memory::new());
     for _ in 0..1000 {
-        assert_anonymous(&find(&sessions, &Token::generate(), 0).await);
+        assert_nobody(&find(&sessions, &Token::generate(), 0).await);
     }
     sessions.ended.run_pending_tasks();
     assert_eq!((sessions.cache.count(), sessions.ended.entry_count()), (0, 0));
@@ -109,8 +150,8 @@ async fn an_id_of_somebody_elses_making_is_nobody_and_leaves_no_trace() {
 #[tokio::test]
 async fn a_new_login_kills_the_old_session_of_the_browser() {
     let sessions = sessions(1, Memory::new());
-    let (old_token, old) = sessions.begin(ada(), None, at(0)).await.unwrap();
-    let (token, session) = sessions.begin(ada(), Some(&old), at(1)).await.unwrap();
+    let (old_token, old) = begin(&sessions, ada(), 0).await;
+    let Begun { token, session, .. } = sessions.begin(ada(), Some(&old), at(1)).await.unwrap();
     assert_eq!(old.why_ended(), Some(Why::Replaced));
     assert_ended(&find(&sessions, &old_token, 1).await, Why::Replaced);
     assert_active(&find(&sessions, &token, 1).await, &session);
@@ -120,22 +161,23 @@ async fn a_new_login_kills_the_old_session_of_the_browser() {
 #[tokio::test]
 async fn a_logout_is_known_to_all_who_hold_the_session_before_it_returns() {
     let sessions = sessions(9, Memory::new());
-    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (token, session) = begin(&sessions, ada(), 0).await;
     let stream = session.ended();
+    let Finding::Active(held) = find(&sessions, &token, 1).await else { panic!("it is alive") };
     sessions.end(&session, Why::LoggedOut).await.unwrap();
     sessions.end(&session, Why::Administrator).await.unwrap();
     assert_eq!(stream.now_or_never(), Some(Why::LoggedOut));
     assert_ended(&find(&sessions, &token, 1).await, Why::LoggedOut);
     let (app, lifetime) = (host("app"), limits(10, 25));
-    let held = sessions.check(&session, &app, &lifetime, at(1)).await.unwrap();
-    assert_ended(&held, Why::LoggedOut);
+    let held = sessions.check(&held, &request(&app, &lifetime, 1)).await.unwrap();
+    assert_ended(&held.unwrap(), Why::LoggedOut);
     assert_eq!(sessions.live(), 0);
 }
 
 #[tokio::test]
 async fn requests_keep_a_session_alive_up_to_its_absolute_end() {
     let sessions = sessions(9, Memory::new());
-    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (token, session) = begin(&sessions, ada(), 0).await;
     for secs in (5..25).step_by(5) {
         assert_active(&find(&sessions, &token, secs).await, &session);
         session.touch(at(secs));
@@ -147,7 +189,7 @@ async fn requests_keep_a_session_alive_up_to_its_absolute_end() {
 #[tokio::test]
 async fn an_idle_session_is_ended_when_it_is_found_not_just_refused() {
     let sessions = sessions(9, Memory::new());
-    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (token, session) = begin(&sessions, ada(), 0).await;
     assert_ended(&find(&sessions, &token, 10).await, Why::Idle);
     assert_eq!((sessions.live(), session.why_ended()), (0, Some(Why::Idle)));
     // No setting back of a clock, and no longer limit, brings it back.
@@ -159,7 +201,7 @@ async fn an_idle_session_is_ended_when_it_is_found_not_just_refused() {
 #[tokio::test]
 async fn a_sites_limits_are_judged_as_they_are_now_if_that_is_shorter() {
     let sessions = sessions(9, Memory::new());
-    let (token, _) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (token, _) = begin(&sessions, ada(), 0).await;
     let shortened = ask(&sessions, &token, "app", limits(3, 25), 3);
     assert_ended(&shortened.await.unwrap(), Why::Idle);
 }
@@ -167,9 +209,9 @@ async fn a_sites_limits_are_judged_as_they_are_now_if_that_is_shorter() {
 #[tokio::test]
 async fn a_sweep_ends_what_is_over_and_nothing_else() {
     let sessions = sessions(9, Memory::new());
-    let (token, gone) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (token, gone) = begin(&sessions, ada(), 0).await;
     let waiting = gone.ended();
-    let (other_token, used) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (other_token, used) = begin(&sessions, ada(), 0).await;
     used.touch(at(5));
     assert_eq!(sessions.sweep(at(9)).await.unwrap(), 0);
     assert_eq!(sessions.sweep(at(10)).await.unwrap(), 1);
@@ -182,11 +224,11 @@ async fn a_sweep_ends_what_is_over_and_nothing_else() {
 #[tokio::test]
 async fn a_store_that_knows_old_times_is_told_the_new_ones() {
     let sessions = sessions(9, Copies::default());
-    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (token, session) = begin(&sessions, ada(), 0).await;
     session.touch(at(9));
-    assert_eq!(sessions.store.overdue(at(12)).await.unwrap().len(), 1);
+    assert_eq!(sessions.store.overdue(at(12), 9).await.unwrap().len(), 1);
     assert_eq!(sessions.sweep(at(12)).await.unwrap(), 0);
-    assert!(sessions.store.overdue(at(12)).await.unwrap().is_empty());
+    assert!(sessions.store.overdue(at(12), 9).await.unwrap().is_empty());
     session.touch(at(14));
     assert_eq!(sessions.sweep(at(20)).await.unwrap(), 0);
     assert_active(&find(&sessions, &token, 20).await, &session);
@@ -197,14 +239,14 @@ async fn a_store_that_knows_old_times_is_told_the_new_ones() {
 #[tokio::test]
 async fn a_full_house_turns_new_logins_away_and_nobody_out() {
     let sessions = sessions(2, Memory::new());
-    let (first, kept) = sessions.begin(ada(), None, at(0)).await.unwrap();
-    let (second, idle) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (first, kept) = begin(&sessions, ada(), 0).await;
+    let (second, idle) = begin(&sessions, ada(), 0).await;
     kept.touch(at(5));
     let refused = sessions.begin(ada(), None, at(9)).await;
     assert!(matches!(refused, Err(BeginError::Full)));
     assert_active(&find(&sessions, &second, 9).await, &idle);
     // The one that is over makes room, and only that one.
-    let (third, new) = sessions.begin(ada(), None, at(10)).await.unwrap();
+    let (third, new) = begin(&sessions, ada(), 10).await;
     assert!(matches!(sessions.begin(ada(), None, at(10)).await, Err(BeginError::Full)));
     assert_active(&find(&sessions, &first, 10).await, &kept);
     assert_ended(&find(&sessions, &second, 10).await, Why::Idle);
@@ -216,10 +258,10 @@ async fn a_full_house_turns_new_logins_away_and_nobody_out() {
 #[tokio::test]
 async fn all_sessions_of_a_user_end_together_and_only_theirs() {
     let sessions = sessions(9, Memory::new());
-    let (one, _) = sessions.begin(ada(), None, at(0)).await.unwrap();
-    let (two, _) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (one, _) = begin(&sessions, ada(), 0).await;
+    let (two, _) = begin(&sessions, ada(), 0).await;
     let eve = login("eve", "app", limits(10, 25));
-    let (other, others) = sessions.begin(eve, None, at(0)).await.unwrap();
+    let (other, others) = begin(&sessions, eve, 0).await;
     let name = UserName::parse("ada").unwrap();
     assert_eq!(sessions.end_user(&name, Why::UserRemoved).await.unwrap(), 2);
     assert_eq!(sessions.end_user(&name, Why::UserRemoved).await.unwrap(), 0);
@@ -233,22 +275,25 @@ async fn all_sessions_of_a_user_end_together_and_only_theirs() {
 async fn every_end_is_told_once_whoever_notices_it() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&told);
-    let sessions = sessions(9, Memory::new())
-        .tell_ends(move |session, why| list.lock().unwrap().push((session.user().name.to_string(), why)));
+    let sessions = Arc::into_inner(sessions(9, Memory::new())).unwrap();
+    let sessions = Arc::new(sessions.tell_ends(move |session, why| {
+        list.lock().unwrap().push((session.user().name.to_string(), why));
+    }));
     let on = |user| login(user, "app", limits(10, 25));
-    let (token, ada) = sessions.begin(on("ada"), None, at(0)).await.unwrap();
-    let (_, swept) = sessions.begin(on("bob"), None, at(0)).await.unwrap();
-    let (_, replaced) = sessions.begin(on("eve"), None, at(9)).await.unwrap();
+    let (token, _) = begin(&sessions, on("ada"), 0).await;
+    let Finding::Active(held) = find(&sessions, &token, 1).await else { panic!("it is alive") };
+    let (_, swept) = begin(&sessions, on("bob"), 0).await;
+    let (_, replaced) = begin(&sessions, on("eve"), 9).await;
     // Two requests at once, and the sweep behind them.
     let (app, limits) = (host("app"), limits(10, 25));
-    let (first, second) =
-        futures_util::join!(sessions.check(&ada, &app, &limits, at(10)), find(&sessions, &token, 10));
-    assert_ended(&first.unwrap(), Why::Idle);
+    let late = request(&app, &limits, 10);
+    let (first, second) = futures_util::join!(sessions.check(&held, &late), find(&sessions, &token, 10));
+    assert_ended(&first.unwrap().unwrap(), Why::Idle);
     assert_ended(&second, Why::Idle);
     assert_eq!(sessions.sweep(at(10)).await.unwrap(), 1);
     sessions.end(&swept, Why::LoggedOut).await.unwrap();
-    let (_, fresh) = sessions.begin(on("eve"), Some(&replaced), at(11)).await.unwrap();
-    sessions.end(&fresh, Why::LoggedOut).await.unwrap();
+    let fresh = sessions.begin(on("eve"), Some(&replaced), at(11)).await.unwrap();
+    sessions.end(&fresh.session, Why::LoggedOut).await.unwrap();
     let expected = [("ada", Why::Idle), ("bob", Why::Idle), ("eve", Why::Replaced), ("eve", Why::LoggedOut)];
     assert_eq!(*told.lock().unwrap(), expected.map(|(name, why)| (name.to_owned(), why)));
 }
@@ -256,9 +301,67 @@ async fn every_end_is_told_once_whoever_notices_it() {
 #[tokio::test]
 async fn a_copy_of_the_store_gives_no_usable_cookie() {
     let sessions = sessions(9, Memory::new());
-    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
-    let stored = crate::crypto::base64url(session.hash().as_bytes());
+    let (token, session) = begin(&sessions, ada(), 0).await;
+    let stored = crate::crypto::base64url(session.tokens().hosts()[0].current.as_bytes());
     assert_ne!(stored, *token.encode().expose());
     let forged = Token::parse(stored.as_bytes()).unwrap();
-    assert_anonymous(&find(&sessions, &forged, 1).await);
+    assert_nobody(&find(&sessions, &forged, 1).await);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_the_users_oldest_session_ends_and_nobody_elses() {
+    let sessions = with_limit(99, (2, AtLimit::EndOldest), Copies::default());
+    let (first, oldest) = begin(&sessions, ada(), 0).await;
+    let (other, others) = begin(&sessions, login("eve", "app", limits(10, 25)), 0).await;
+    let (second, kept) = begin(&sessions, ada(), 1).await;
+    sessions.touch(&oldest, at(2));
+    let begun = sessions.begin(ada(), None, at(3)).await.unwrap();
+    assert_eq!(oldest.why_ended(), Some(Why::TooMany));
+    assert_ended(&find(&sessions, &first, 3).await, Why::TooMany);
+    assert_active(&find(&sessions, &second, 3).await, &kept);
+    assert_active(&find(&sessions, &other, 3).await, &others);
+    // One that is over by itself makes room, and nobody has to go.
+    sessions.touch(&begun.session, at(9));
+    assert!(sessions.begin(ada(), None, at(11)).await.is_ok());
+    assert_eq!(begun.session.why_ended(), None);
+}
+
+#[tokio::test]
+async fn or_the_new_login_is_refused() {
+    let sessions = with_limit(99, (1, AtLimit::Refuse), Memory::new());
+    let (token, session) = begin(&sessions, ada(), 0).await;
+    assert!(matches!(sessions.begin(ada(), None, at(1)).await, Err(BeginError::TooMany)));
+    assert_active(&find(&sessions, &token, 1).await, &session);
+    assert_eq!((sessions.cache.count(), sessions.live()), (1, 1));
+    // In the same browser the new login takes the place of the old one.
+    assert!(sessions.begin(ada(), Some(&session), at(2)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_session_tied_to_its_browser_is_not_good_in_another() {
+    let sessions = sessions(9, Memory::new());
+    let (token, session) = begin(&sessions, ada(), 0).await;
+    let (app, lifetime) = (host("app"), limits(10, 25));
+    let tied = Policy { bind: Bind::UserAgent, ..*request(&app, &lifetime, 1).policy };
+    let own = Request { policy: &tied, ..request(&app, &lifetime, 1) };
+    let updated = Request { user_agent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/999.0", ..own };
+    let other = Request { user_agent: "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0 Safari/537.36", ..own };
+    let Finding::Active(grant) = sessions.find(&token, &own).await.unwrap() else { panic!("it is alive") };
+    assert!(sessions.check(&grant, &updated).await.unwrap().is_some());
+    assert!(sessions.check(&grant, &other).await.unwrap().is_none());
+    assert!(matches!(sessions.find(&token, &other).await.unwrap(), Finding::Elsewhere));
+    assert_active(&sessions.find(&token, &updated).await.unwrap(), &session);
+}
+
+#[tokio::test]
+async fn the_store_hears_of_uses_in_time_and_keeps_them() {
+    let sessions = sessions(9, Copies::default());
+    let (_, session) = begin(&sessions, ada(), 0).await;
+    sessions.touch(&session, at(9));
+    sessions.flush().await.unwrap();
+    assert!(sessions.store.overdue(at(18), 9).await.unwrap().is_empty());
+    sessions.end(&session, Why::LoggedOut).await.unwrap();
+    sessions.touch(&session, at(10));
+    sessions.flush().await.unwrap();
+    assert_eq!(sessions.live(), 0);
 }

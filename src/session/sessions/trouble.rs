@@ -11,16 +11,21 @@ use super::tests::ask;
 use super::tests::assert_active;
 use super::tests::assert_ended;
 use super::tests::at;
+use super::tests::begin;
 use super::tests::find;
 use super::tests::limits;
 use super::tests::sessions;
 use super::*;
+use crate::session::sessions::begin::BeginError;
+use crate::session::store::Created;
 use crate::session::store::conformance::Copies;
+use crate::session::token::Token;
+use crate::session::tokens::Tokens;
 
 #[tokio::test]
 async fn a_broken_store_is_an_error_and_never_nobody() {
     let sessions = sessions(9, Unsteady::default());
-    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (token, session) = begin(&sessions, ada(), 0).await;
     sessions.store.down.store(true, Ordering::SeqCst);
     assert_active(&find(&sessions, &token, 1).await, &session);
     let unknown = Token::generate();
@@ -42,7 +47,7 @@ async fn a_broken_store_is_an_error_and_never_nobody() {
 #[tokio::test]
 async fn what_is_over_stays_over_when_the_store_fails_to_remove_it() {
     let sessions = sessions(9, Unsteady::default());
-    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let (token, session) = begin(&sessions, ada(), 0).await;
     sessions.store.down.store(true, Ordering::SeqCst);
     let found = ask(&sessions, &token, "app", limits(10, 25), 10);
     assert!(found.await.is_err());
@@ -55,8 +60,8 @@ async fn what_is_over_stays_over_when_the_store_fails_to_remove_it() {
 
 #[tokio::test]
 async fn a_look_up_that_began_before_a_revocation_does_not_bring_the_session_back() {
-    let sessions = Arc::new(sessions(9, Unsteady::default()));
-    let (token, session) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let sessions = sessions(9, Unsteady::default());
+    let (token, session) = begin(&sessions, ada(), 0).await;
     let (look_up, token) = overtaken_look_up(&sessions, token).await;
     sessions.end_user(&session.user().name, Why::UserRemoved).await.unwrap();
     sessions.store.go_on.notify_one();
@@ -67,18 +72,18 @@ async fn a_look_up_that_began_before_a_revocation_does_not_bring_the_session_bac
 
 #[tokio::test]
 async fn two_look_ups_at_once_end_up_with_one_session() {
-    let sessions = Arc::new(sessions(9, Unsteady::default()));
-    let (token, _) = sessions.begin(ada(), None, at(0)).await.unwrap();
+    let sessions = sessions(9, Unsteady::default());
+    let (token, _) = begin(&sessions, ada(), 0).await;
     let (look_up, token) = overtaken_look_up(&sessions, token).await;
-    let Presence::Active(faster) = find(&sessions, &token, 1).await else {
+    let Finding::Active(faster) = find(&sessions, &token, 1).await else {
         panic!("the session is alive");
     };
     sessions.store.go_on.notify_one();
-    assert_active(&look_up.await.unwrap(), &faster);
+    assert_active(&look_up.await.unwrap(), faster.session());
 }
 
-fn is_active(presence: &Presence) -> bool {
-    matches!(presence, Presence::Active(_))
+fn is_active(finding: &Finding) -> bool {
+    matches!(finding, Finding::Active(_))
 }
 
 #[test]
@@ -90,10 +95,9 @@ fn no_thread_finds_a_session_again_once_it_was_ended() {
         is_active(&find_now(token))
     };
     for _ in 0..300 {
-        let begun = sessions.begin(ada(), None, at(0)).now_or_never();
-        let (token, session) = begun.unwrap().unwrap();
+        let (token, session) = begin(&sessions, ada(), 0).now_or_never().unwrap();
         // Cold, so that the look-ups race with the end for the store's answer.
-        sessions.cache.take(session.hash());
+        sessions.cache.forget(&token.hash());
         std::thread::scope(|scope| {
             let watches = [(); 3].map(|()| scope.spawn(|| watch(&token)));
             let ended = sessions.end(&session, Why::LoggedOut).now_or_never();
@@ -109,8 +113,8 @@ fn no_thread_finds_a_session_again_once_it_was_ended() {
 async fn overtaken_look_up(
     sessions: &Arc<Sessions<Unsteady>>,
     token: Token,
-) -> (tokio::task::JoinHandle<Presence>, Token) {
-    sessions.cache.take(&token.hash());
+) -> (tokio::task::JoinHandle<Finding>, Token) {
+    sessions.cache.forget(&token.hash());
     let again = Token::parse(token.encode().expose().as_bytes()).unwrap();
     let slow = Arc::clone(sessions);
     slow.store.pause.store(true, Ordering::SeqCst);
@@ -144,8 +148,8 @@ impl Store for Unsteady {
         self.up()?.create(session, capacity).await
     }
 
-    async fn load(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Arc<Session>>, StoreError> {
-        let answer = self.up()?.load(hash, now).await?;
+    async fn find(&self, token: &TokenHash) -> Result<Option<Arc<Session>>, StoreError> {
+        let answer = self.up()?.find(token).await?;
         if self.pause.swap(false, Ordering::SeqCst) {
             self.answered.notify_one();
             self.go_on.notified().await;
@@ -153,23 +157,44 @@ impl Store for Unsteady {
         Ok(answer)
     }
 
-    async fn replace(&self, session: &Arc<Session>) -> Result<bool, StoreError> {
-        self.up()?.replace(session).await
+    async fn load(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        self.up()?.load(id).await
     }
 
-    async fn remove(&self, hash: &TokenHash) -> Result<bool, StoreError> {
-        self.up()?.remove(hash).await
+    async fn replace(
+        &self,
+        session: &Arc<Session>,
+        version: u32,
+        tokens: &Tokens,
+    ) -> Result<bool, StoreError> {
+        self.up()?.replace(session, version, tokens).await
+    }
+
+    async fn touch(&self, sessions: &[Arc<Session>]) -> Result<(), StoreError> {
+        self.up()?.touch(sessions).await
+    }
+
+    async fn remove(&self, session: &Session) -> Result<bool, StoreError> {
+        self.up()?.remove(session).await
     }
 
     async fn of_user(&self, user: &UserName) -> Result<Vec<Arc<Session>>, StoreError> {
         self.up()?.of_user(user).await
     }
 
-    async fn overdue(&self, now: Timestamp) -> Result<Vec<Arc<Session>>, StoreError> {
-        self.up()?.overdue(now).await
+    async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<Session>>, StoreError> {
+        self.up()?.overdue(now, limit).await
+    }
+
+    async fn list(&self, from: Option<&Cursor>) -> Result<Page, StoreError> {
+        self.up()?.list(from).await
     }
 
     fn count(&self) -> usize {
         self.copies.count()
+    }
+
+    fn cache_bound(&self) -> Option<u64> {
+        self.copies.cache_bound()
     }
 }

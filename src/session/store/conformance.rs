@@ -9,67 +9,79 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::crypto::Key;
 use crate::identity::user::User;
 use crate::identity::user::UserName;
 use crate::net::ClientAddr;
 use crate::net::Host;
+use crate::session::agent::Family;
+use crate::session::id::SessionId;
 use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::verdict;
 use crate::session::live::Session;
 use crate::session::record::Record;
-use crate::session::record::Reference;
+use crate::session::record::UserAgent;
 use crate::session::store::Created;
+use crate::session::store::Cursor;
+use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::token::Token;
 use crate::session::token::TokenHash;
+use crate::session::tokens::Next;
+use crate::session::tokens::Tokens;
 
-/// Runs the whole suite; each part on a store of its own.
-pub(crate) async fn run<S: Store>(new_store: impl Fn() -> S) {
-    what_was_created_is_found(&new_store()).await;
-    create_never_overwrites(&new_store()).await;
-    create_keeps_to_the_capacity(&new_store()).await;
-    replace_needs_the_version_it_read(&new_store()).await;
-    replace_never_creates(&new_store()).await;
-    replace_writes_the_times(&new_store()).await;
-    remove_is_idempotent(&new_store()).await;
-    what_is_over_is_absent_but_listed_until_removed(&new_store()).await;
-    the_user_index_is_a_set(&new_store()).await;
-    many_are_listed_completely(&new_store()).await;
+/// Runs the whole suite; each part on an empty store of its own.
+pub(crate) async fn run<S: Store>(new_store: impl AsyncFn() -> S) {
+    what_was_created_is_found(&new_store().await).await;
+    create_never_overwrites(&new_store().await).await;
+    create_keeps_to_the_capacity(&new_store().await).await;
+    replace_needs_the_version_it_read(&new_store().await).await;
+    replace_never_creates(&new_store().await).await;
+    replace_takes_no_token_of_another_session(&new_store().await).await;
+    every_token_leads_to_its_session_as_long_as_it_is_named(&new_store().await).await;
+    touch_keeps_the_later_time_and_never_creates(&new_store().await).await;
+    remove_is_idempotent(&new_store().await).await;
+    what_is_over_is_listed_until_removed(&new_store().await).await;
+    the_user_index_is_a_set(&new_store().await).await;
+    many_are_listed_completely(&new_store().await).await;
 }
 
 async fn what_was_created_is_found(store: &impl Store) {
     let session = ada();
-    assert!(load(store, &session).await.is_none());
+    assert!(find(store, &session).await.is_none() && load(store, &session).await.is_none());
     create(store, &session).await;
-    let found = load(store, &session).await.unwrap();
-    assert_eq!(found.hash(), session.hash());
-    assert_eq!(found.times(), session.times());
-    assert_eq!(found.user(), session.user());
-    assert_eq!(found.host(), session.host());
-    assert_eq!(found.client(), session.client());
-    assert_eq!(found.lifetime(), session.lifetime());
-    assert_eq!(found.reference(), session.reference());
-    assert!(load(store, &ada()).await.is_none());
+    for found in [find(store, &session).await.unwrap(), load(store, &session).await.unwrap()] {
+        assert_eq!((found.id(), found.version()), (session.id(), session.version()));
+        assert_eq!((found.times(), found.tokens()), (session.times(), session.tokens()));
+        let (found, expected) = (found.record(), session.record());
+        assert_eq!(
+            (&found.user, found.client, found.family),
+            (&expected.user, expected.client, expected.family)
+        );
+        assert_eq!((&found.user_agent, found.lifetime), (&expected.user_agent, expected.lifetime));
+    }
+    assert!(find(store, &ada()).await.is_none() && load(store, &ada()).await.is_none());
 }
 
 async fn create_never_overwrites(store: &impl Store) {
     let session = ada();
     create(store, &session).await;
-    let thief = twin(&session, "eve", session.version());
-    assert_eq!(store.create(&thief, 9).await.unwrap(), Created::Exists);
-    assert_eq!(load(store, &session).await.unwrap().user(), session.user());
-    assert!(store.of_user(&name("eve")).await.unwrap().is_empty());
+    let same_id = twin(&session, "eve", session.id());
+    let same_token = twin(&session, "eve", SessionId::generate());
+    for thief in [same_id, same_token] {
+        assert_eq!(store.create(&thief, 9).await.unwrap(), Created::Exists);
+        assert_eq!(find(store, &session).await.unwrap().user(), session.user());
+        assert!(store.of_user(&name("eve")).await.unwrap().is_empty());
+    }
 }
 
 async fn create_keeps_to_the_capacity(store: &impl Store) {
     let (first, second) = (ada(), ada());
     assert_eq!(store.create(&first, 1).await.unwrap(), Created::Done);
     assert_eq!(store.create(&second, 1).await.unwrap(), Created::Full);
-    assert!(load(store, &second).await.is_none());
-    assert!(store.remove(first.hash()).await.unwrap());
+    assert!(find(store, &second).await.is_none());
+    assert!(store.remove(&first).await.unwrap());
     assert_eq!(store.create(&second, 1).await.unwrap(), Created::Done);
     assert_eq!(store.count(), 1);
 }
@@ -78,58 +90,100 @@ async fn replace_needs_the_version_it_read(store: &impl Store) {
     let session = ada();
     create(store, &session).await;
     let read = session.version();
-    let early = twin(&session, "early", read);
-    assert!(store.replace(&early).await.unwrap());
-    assert_ne!(early.version(), read);
-    let late = twin(&session, "late", read);
-    assert!(!store.replace(&late).await.unwrap());
-    assert_eq!(load(store, &session).await.unwrap().user().name, name("early"));
-    assert_eq!(load(store, &session).await.unwrap().version(), early.version());
-    assert_eq!(store.of_user(&name("early")).await.unwrap().len(), 1);
-    for gone in ["ada", "late"] {
-        assert!(store.of_user(&name(gone)).await.unwrap().is_empty(), "{gone} is indexed");
-    }
+    let (early, late) = (offering(&session), offering(&session));
+    assert!(store.replace(&session, read, &early).await.unwrap());
+    assert!(!store.replace(&session, read, &late).await.unwrap());
+    let kept = find(store, &session).await.unwrap();
+    assert_eq!((kept.tokens(), kept.version()), (early, read.wrapping_add(1)));
+    assert!(store.replace(&session, kept.version(), &late).await.unwrap());
+    assert_eq!(find(store, &session).await.unwrap().tokens(), late);
+    assert_eq!(store.of_user(&name("ada")).await.unwrap().len(), 1);
 }
 
 async fn replace_never_creates(store: &impl Store) {
     let session = ada();
     create(store, &session).await;
-    store.remove(session.hash()).await.unwrap();
-    assert!(!store.replace(&session).await.unwrap());
-    assert!(load(store, &session).await.is_none());
+    store.remove(&session).await.unwrap();
+    let tokens = offering(&session);
+    assert!(!store.replace(&session, session.version(), &tokens).await.unwrap());
+    for hash in tokens.hashes() {
+        assert!(store.find(hash).await.unwrap().is_none());
+    }
     assert!(store.of_user(&name("ada")).await.unwrap().is_empty());
     assert_eq!(store.count(), 0);
 }
 
-async fn replace_writes_the_times(store: &impl Store) {
+async fn replace_takes_no_token_of_another_session(store: &impl Store) {
+    let (session, other) = (ada(), session_of("eve", lifetime(), at(100)));
+    create(store, &session).await;
+    create(store, &other).await;
+    let taken = Next { hash: first_hash(&other), sealed: "x".into() };
+    let tokens = session.tokens().offering(&host(), taken);
+    assert!(!store.replace(&session, session.version(), &tokens).await.unwrap());
+    assert_eq!(find(store, &other).await.unwrap().id(), other.id());
+    assert_eq!(find(store, &session).await.unwrap().version(), session.version());
+}
+
+async fn every_token_leads_to_its_session_as_long_as_it_is_named(store: &impl Store) {
     let session = ada();
     create(store, &session).await;
+    let mut all: Vec<TokenHash> = session.tokens().hashes().copied().collect();
+    let mut tokens = session.tokens();
+    for version in 0..7 {
+        let next = Token::generate().hash();
+        all.push(next);
+        tokens = tokens.offering(&host(), Next { hash: next, sealed: "x".into() });
+        assert!(store.replace(&session, version * 2, &tokens).await.unwrap());
+        tokens = tokens.promoted(&host(), at(101 + u64::from(version)));
+        assert!(store.replace(&session, version * 2 + 1, &tokens).await.unwrap());
+    }
+    for hash in &all {
+        let found = store.find(hash).await.unwrap();
+        assert_eq!(found.is_some(), tokens.host_of(hash).is_some());
+        assert!(found.is_none_or(|found| found.id() == session.id() && found.tokens() == tokens));
+    }
+    assert!(store.remove(&session).await.unwrap());
+    for hash in &all {
+        assert!(store.find(hash).await.unwrap().is_none());
+    }
+}
+
+async fn touch_keeps_the_later_time_and_never_creates(store: &impl Store) {
+    let (session, gone) = (ada(), ada());
+    create(store, &session).await;
+    let seen = |secs| {
+        let kept = Session::new(session.id(), session.record().clone(), session.tokens(), at(secs), 0);
+        Arc::new(kept)
+    };
     session.touch(at(105));
-    assert!(store.replace(&session).await.unwrap());
-    assert!(store.overdue(at(114)).await.unwrap().is_empty());
-    let found = store.load(session.hash(), at(114)).await.unwrap().unwrap();
-    assert_eq!(found.times(), session.times());
+    store.touch(&[seen(105), Arc::clone(&gone)]).await.unwrap();
+    store.touch(&[seen(103)]).await.unwrap();
+    assert_eq!(find(store, &session).await.unwrap().times().last_seen, at(105));
+    assert!(find(store, &gone).await.is_none());
+    assert!(store.overdue(at(114), 9).await.unwrap().is_empty());
+    assert_eq!(store.overdue(at(115), 9).await.unwrap().len(), 1);
+    assert_eq!(store.count(), 1);
 }
 
 async fn remove_is_idempotent(store: &impl Store) {
     let session = ada();
-    assert!(!store.remove(session.hash()).await.unwrap());
+    assert!(!store.remove(&session).await.unwrap());
     create(store, &session).await;
-    assert!(store.remove(session.hash()).await.unwrap());
-    assert!(!store.remove(session.hash()).await.unwrap());
-    assert!(load(store, &session).await.is_none());
+    assert!(store.remove(&session).await.unwrap());
+    assert!(!store.remove(&session).await.unwrap());
+    assert!(find(store, &session).await.is_none() && load(store, &session).await.is_none());
     assert_eq!(store.count(), 0);
 }
 
-async fn what_is_over_is_absent_but_listed_until_removed(store: &impl Store) {
+async fn what_is_over_is_listed_until_removed(store: &impl Store) {
     let session = ada();
     create(store, &session).await;
-    assert!(store.overdue(at(109)).await.unwrap().is_empty());
-    assert!(store.load(session.hash(), at(110)).await.unwrap().is_none());
-    let overdue = store.overdue(at(110)).await.unwrap();
-    assert_eq!(overdue.len(), 1);
-    assert!(store.remove(session.hash()).await.unwrap());
-    assert!(store.overdue(at(110)).await.unwrap().is_empty());
+    assert!(store.overdue(at(109), 9).await.unwrap().is_empty());
+    let overdue = store.overdue(at(110), 9).await.unwrap();
+    assert_eq!(overdue.iter().map(|over| over.id()).collect::<Vec<_>>(), [session.id()]);
+    assert!(find(store, &session).await.is_some());
+    assert!(store.remove(&session).await.unwrap());
+    assert!(store.overdue(at(110), 9).await.unwrap().is_empty());
 }
 
 async fn the_user_index_is_a_set(store: &impl Store) {
@@ -138,39 +192,57 @@ async fn the_user_index_is_a_set(store: &impl Store) {
         create(store, session).await;
     }
     // Names that begin alike are next to each other in any order.
-    for other in ["ad", "ada2", "Ada"] {
+    for other in ["ad", "ada2", "Ada", "a:d:a", "a*"] {
         create(store, &session_of(other, lifetime(), at(100))).await;
     }
-    let hashes = async || {
-        let mut hashes: Vec<TokenHash> =
-            store.of_user(&name("ada")).await.unwrap().iter().map(|session| *session.hash()).collect();
-        hashes.sort();
-        hashes
+    let ids = async || {
+        let mut ids: Vec<SessionId> =
+            store.of_user(&name("ada")).await.unwrap().iter().map(|session| session.id()).collect();
+        ids.sort();
+        ids
     };
-    let mut expected = sessions.each_ref().map(|session| *session.hash()).to_vec();
+    let mut expected = sessions.each_ref().map(|session| session.id()).to_vec();
     expected.sort();
-    assert_eq!(hashes().await, expected);
+    assert_eq!(ids().await, expected);
     let gone = expected.remove(1);
-    store.remove(&gone).await.unwrap();
-    assert_eq!(hashes().await, expected);
+    let gone = sessions.iter().find(|session| session.id() == gone).unwrap();
+    store.remove(gone).await.unwrap();
+    assert_eq!(ids().await, expected);
 }
 
 async fn many_are_listed_completely(store: &impl Store) {
-    for _ in 0..3000 {
+    for _ in 0..2500 {
         create(store, &ada()).await;
     }
     create(store, &session_of("ada", lifetime(), at(150))).await;
-    assert_eq!(store.overdue(at(150)).await.unwrap().len(), 3000);
-    assert_eq!(store.of_user(&name("ada")).await.unwrap().len(), 3001);
-    assert_eq!(store.count(), 3001);
+    assert_eq!(store.overdue(at(150), 3000).await.unwrap().len(), 2500);
+    assert_eq!(store.overdue(at(150), 1000).await.unwrap().len(), 1000);
+    assert_eq!(store.of_user(&name("ada")).await.unwrap().len(), 2501);
+    assert_eq!(store.count(), 2501);
+    let (mut listed, mut from) = (Vec::new(), None);
+    loop {
+        let Page { sessions, next } = store.list(from.as_ref()).await.unwrap();
+        listed.extend(sessions.iter().map(|session| session.id()));
+        from = next;
+        if from.is_none() {
+            break;
+        }
+    }
+    listed.sort();
+    listed.dedup();
+    assert_eq!(listed.len(), 2501);
 }
 
 async fn create(store: &impl Store, session: &Arc<Session>) {
     assert_eq!(store.create(session, 10_000).await.unwrap(), Created::Done);
 }
 
+async fn find(store: &impl Store, session: &Session) -> Option<Arc<Session>> {
+    store.find(&first_hash(session)).await.unwrap()
+}
+
 async fn load(store: &impl Store, session: &Session) -> Option<Arc<Session>> {
-    store.load(session.hash(), at(100)).await.unwrap()
+    store.load(session.id()).await.unwrap()
 }
 
 fn ada() -> Arc<Session> {
@@ -181,6 +253,10 @@ fn name(text: &str) -> UserName {
     UserName::parse(text).unwrap()
 }
 
+fn host() -> Host {
+    Host::parse("app.example").unwrap()
+}
+
 fn at(secs: u64) -> Timestamp {
     Timestamp::from_millis(secs * 1000)
 }
@@ -189,51 +265,68 @@ fn lifetime() -> Lifetime {
     Lifetime::new(Duration::from_secs(10), Duration::from_mins(1)).unwrap()
 }
 
-/// A new session of somebody, as a login would make it.
-pub(crate) fn session_of(user: &str, lifetime: Lifetime, now: Timestamp) -> Arc<Session> {
-    let hash = Token::generate().hash();
-    let record = Record {
-        user: Arc::new(User { name: name(user), email: None, display_name: None, groups: Vec::new() }),
-        host: Arc::new(Host::parse("app.example").unwrap()),
-        client: ClientAddr([192, 0, 2, 7].into()).into(),
-        user_agent: None,
-        began: now,
-        lifetime,
-        reference: Reference::new(&Key::from_bytes([7; 32]).mac("test"), &hash),
-    };
-    Arc::new(Session::new(hash, record, now, 0))
+fn first_hash(session: &Session) -> TokenHash {
+    session.tokens().hosts()[0].current
 }
 
-/// A session with the same hash and another user: what must not get into its place.
-fn twin(session: &Session, user: &str, version: u32) -> Arc<Session> {
+/// The session's tokens with another on offer.
+fn offering(session: &Session) -> Tokens {
+    let next = Next { hash: Token::generate().hash(), sealed: "sealed".into() };
+    session.tokens().offering(&host(), next)
+}
+
+/// A new session of somebody, as a login would make it.
+pub(crate) fn session_of(user: &str, lifetime: Lifetime, now: Timestamp) -> Arc<Session> {
+    let user = User {
+        name: name(user),
+        email: Some("ada@example.com".into()),
+        display_name: None,
+        groups: vec!["staff".into(), "größe".into()],
+    };
+    let record = Record {
+        user: Arc::new(user),
+        client: ClientAddr([192, 0, 2, 7].into()).into(),
+        user_agent: UserAgent::clean("Mozilla/5.0 (X11; Linux) Firefox/140.0").map(Box::new),
+        began: now,
+        lifetime,
+        family: Family::of("Firefox/ Linux"),
+    };
+    let tokens = Tokens::first(Arc::new(host()), Token::generate().hash(), now);
+    Arc::new(Session::new(SessionId::generate(), record, tokens, now, 0))
+}
+
+/// A session with the same tokens and another user: what must not get into its place.
+fn twin(session: &Session, user: &str, id: SessionId) -> Arc<Session> {
     let record = session_of(user, *session.lifetime(), session.times().began).record().clone();
-    Arc::new(Session::new(*session.hash(), record, session.times().last_seen, version))
+    Arc::new(Session::new(id, record, session.tokens(), session.times().last_seen, session.version()))
 }
 
 /// A store that keeps copies.
 #[derive(Default)]
-pub(crate) struct Copies(Mutex<BTreeMap<TokenHash, Kept>>);
+pub(crate) struct Copies(Mutex<BTreeMap<SessionId, Kept>>);
 
 struct Kept {
     record: Record,
+    tokens: Tokens,
     last_seen: Timestamp,
     version: u32,
 }
 
 impl Kept {
-    fn of(session: &Session, version: u32) -> Self {
-        Self { record: session.record().clone(), last_seen: session.times().last_seen, version }
+    fn session(&self, id: SessionId) -> Arc<Session> {
+        let (record, tokens) = (self.record.clone(), self.tokens.clone());
+        Arc::new(Session::new(id, record, tokens, self.last_seen, self.version))
     }
 
-    fn session(&self, hash: &TokenHash) -> Arc<Session> {
-        Arc::new(Session::new(*hash, self.record.clone(), self.last_seen, self.version))
+    fn has(&self, hash: &TokenHash) -> bool {
+        self.tokens.host_of(hash).is_some()
     }
 }
 
 impl Copies {
     fn all(&self, keep: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
         let copies = self.0.lock().unwrap();
-        let sessions = copies.iter().map(|(hash, copy)| copy.session(hash));
+        let sessions = copies.iter().map(|(id, copy)| copy.session(*id));
         sessions.filter(|session| keep(session)).collect()
     }
 }
@@ -245,52 +338,91 @@ fn is_over(session: &Session, now: Timestamp) -> bool {
 impl Store for Copies {
     async fn create(&self, session: &Arc<Session>, capacity: usize) -> Result<Created, StoreError> {
         let mut copies = self.0.lock().unwrap();
-        if copies.contains_key(session.hash()) {
+        let tokens = session.tokens();
+        let taken = tokens.hashes().any(|hash| copies.values().any(|copy| copy.has(hash)));
+        if taken || copies.contains_key(&session.id()) {
             return Ok(Created::Exists);
         }
         if copies.len() >= capacity {
             return Ok(Created::Full);
         }
-        copies.insert(*session.hash(), Kept::of(session, session.version()));
+        let record = session.record().clone();
+        let (last_seen, version) = (session.times().last_seen, session.version());
+        copies.insert(session.id(), Kept { record, tokens, last_seen, version });
         Ok(Created::Done)
     }
 
-    async fn load(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Arc<Session>>, StoreError> {
-        let found = self.0.lock().unwrap().get(hash).map(|copy| copy.session(hash));
-        Ok(found.filter(|session| !is_over(session, now)))
+    async fn find(&self, token: &TokenHash) -> Result<Option<Arc<Session>>, StoreError> {
+        let copies = self.0.lock().unwrap();
+        let found = copies.iter().find(|(_, copy)| copy.has(token));
+        Ok(found.map(|(id, copy)| copy.session(*id)))
     }
 
-    async fn replace(&self, session: &Arc<Session>) -> Result<bool, StoreError> {
+    async fn load(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        Ok(self.0.lock().unwrap().get(&id).map(|copy| copy.session(id)))
+    }
+
+    async fn replace(
+        &self,
+        session: &Arc<Session>,
+        version: u32,
+        tokens: &Tokens,
+    ) -> Result<bool, StoreError> {
         let mut copies = self.0.lock().unwrap();
-        let Some(copy) = copies.get_mut(session.hash()) else {
-            return Ok(false);
-        };
-        if copy.version != session.version() {
+        let foreign = |hash| copies.iter().any(|(id, copy)| *id != session.id() && copy.has(hash));
+        if tokens.hashes().any(foreign) {
             return Ok(false);
         }
-        session.set_version(copy.version + 1);
-        *copy = Kept::of(session, session.version());
+        let Some(copy) = copies.get_mut(&session.id()).filter(|copy| copy.version == version) else {
+            return Ok(false);
+        };
+        copy.version += 1;
+        copy.tokens = tokens.clone();
         Ok(true)
     }
 
-    async fn remove(&self, hash: &TokenHash) -> Result<bool, StoreError> {
-        Ok(self.0.lock().unwrap().remove(hash).is_some())
+    async fn touch(&self, sessions: &[Arc<Session>]) -> Result<(), StoreError> {
+        let mut copies = self.0.lock().unwrap();
+        for session in sessions {
+            if let Some(copy) = copies.get_mut(&session.id()) {
+                copy.last_seen = copy.last_seen.max(session.times().last_seen);
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, session: &Session) -> Result<bool, StoreError> {
+        Ok(self.0.lock().unwrap().remove(&session.id()).is_some())
     }
 
     async fn of_user(&self, user: &UserName) -> Result<Vec<Arc<Session>>, StoreError> {
         Ok(self.all(|session| session.user().name == *user))
     }
 
-    async fn overdue(&self, now: Timestamp) -> Result<Vec<Arc<Session>>, StoreError> {
-        Ok(self.all(|session| is_over(session, now)))
+    async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<Session>>, StoreError> {
+        let mut overdue = self.all(|session| is_over(session, now));
+        overdue.truncate(limit);
+        Ok(overdue)
+    }
+
+    async fn list(&self, from: Option<&Cursor>) -> Result<Page, StoreError> {
+        let behind = from.map(|from| SessionId::from_bytes(from.place().try_into().unwrap()));
+        let mut sessions = self.all(|session| behind.is_none_or(|id| session.id() > id));
+        sessions.truncate(1000);
+        let next = sessions.last().map(|last| Cursor::new(&last.id().to_bytes()));
+        Ok(Page { sessions, next })
     }
 
     fn count(&self) -> usize {
         self.0.lock().unwrap().len()
     }
+
+    fn cache_bound(&self) -> Option<u64> {
+        Some(1000)
+    }
 }
 
 #[tokio::test]
 async fn copies_are_a_store() {
-    run(Copies::default).await;
+    run(async || Copies::default()).await;
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -11,14 +12,18 @@ use std::sync::RwLockWriteGuard;
 
 use crate::clock::Timestamp;
 use crate::identity::user::UserName;
+use crate::session::id::SessionId;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::verdict;
-use crate::session::live::ByHash;
 use crate::session::live::Session;
 use crate::session::store::Created;
+use crate::session::store::Cursor;
+use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::token::TokenHash;
+use crate::session::token::TokenKey;
+use crate::session::tokens::Tokens;
 
 /// So many sessions are looked at in one go, before others get their turn at the lock and the thread.
 const PAGE: usize = 1024;
@@ -29,11 +34,11 @@ pub struct Memory {
     shelves: RwLock<Shelves>,
 }
 
-/// Both orders hold nothing but pointers, and grow without ever moving all they hold at once, as a hash table would:
-/// that would stop every login for as long as it takes.
+/// Both orders grow without ever moving all they hold at once, as a hash table would: that would stop every login for
+/// as long as it takes.
 #[derive(Default)]
 struct Shelves {
-    by_hash: BTreeSet<ByHash>,
+    by_token: BTreeMap<TokenKey, Arc<Session>>,
     by_user: BTreeSet<ByUser>,
 }
 
@@ -52,58 +57,95 @@ impl Memory {
         self.shelves.write().map_err(|poisoned| StoreError::new(poisoned.to_string()))
     }
 
-    /// Adds the overdue ones of the page behind `start`, and tells where that page ends.
-    fn overdue_page(
+    /// The first session, in the order of users and ids, that `is_it`; the lock is given up now and then.
+    async fn first(
         &self,
-        start: Bound<TokenHash>,
-        now: Timestamp,
-        overdue: &mut Vec<Arc<Session>>,
-    ) -> Result<Option<TokenHash>, StoreError> {
-        let shelves = self.read()?;
-        let range = (start.as_ref(), Bound::Unbounded);
-        let mut last = None;
-        for ByHash(session) in shelves.by_hash.range::<TokenHash, _>(range).take(PAGE) {
-            if is_over(session, now) {
-                overdue.push(Arc::clone(session));
+        is_it: impl Fn(&Session) -> bool + Send,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let mut last: Option<Arc<Session>> = None;
+        loop {
+            let page = self.page_behind(last.as_deref())?;
+            if let Some(found) = page.iter().find(|session| is_it(session)) {
+                return Ok(Some(Arc::clone(found)));
             }
-            last = Some(*session.hash());
+            last = page.last().cloned();
+            if last.is_none() {
+                return Ok(None);
+            }
+            tokio::task::yield_now().await;
         }
-        Ok(last)
+    }
+
+    fn page_behind(&self, last: Option<&Session>) -> Result<Vec<Arc<Session>>, StoreError> {
+        let shelves = self.read()?;
+        let from: Bound<&dyn Place> = match last {
+            None => Bound::Unbounded,
+            Some(last) => Bound::Excluded(last),
+        };
+        let behind = shelves.by_user.range::<dyn Place, _>((from, Bound::Unbounded));
+        Ok(behind.take(PAGE).map(|ByUser(session)| Arc::clone(session)).collect())
     }
 }
 
 impl Store for Memory {
     async fn create(&self, session: &Arc<Session>, capacity: usize) -> Result<Created, StoreError> {
         let mut shelves = self.write()?;
-        if shelves.by_hash.contains(session.hash()) {
+        let tokens = session.tokens();
+        let taken = tokens.hashes().any(|hash| shelves.by_token.contains_key(&hash.key()));
+        if taken || shelves.by_user.contains::<dyn Place>(&**session) {
             return Ok(Created::Exists);
         }
-        if shelves.by_hash.len() >= capacity {
+        if shelves.by_user.len() >= capacity {
             return Ok(Created::Full);
         }
-        shelves.put(session);
+        shelves.by_token.extend(tokens.hashes().map(|hash| (hash.key(), Arc::clone(session))));
+        shelves.by_user.insert(ByUser(Arc::clone(session)));
         Ok(Created::Done)
     }
 
-    async fn load(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Arc<Session>>, StoreError> {
-        let found = self.read()?.by_hash.get(hash).map(|ByHash(session)| Arc::clone(session));
-        Ok(found.filter(|session| !is_over(session, now)))
+    async fn find(&self, token: &TokenHash) -> Result<Option<Arc<Session>>, StoreError> {
+        let found = self.read()?.by_token.get(&token.key()).cloned();
+        Ok(found.filter(|session| session.with_tokens(|tokens| tokens.host_of(token).is_some())))
     }
 
-    async fn replace(&self, session: &Arc<Session>) -> Result<bool, StoreError> {
+    async fn load(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        self.first(|session| session.id() == id).await
+    }
+
+    async fn replace(
+        &self,
+        session: &Arc<Session>,
+        version: u32,
+        tokens: &Tokens,
+    ) -> Result<bool, StoreError> {
         let mut shelves = self.write()?;
-        let kept = shelves.by_hash.get(session.hash());
-        let same = kept.is_some_and(|ByHash(kept)| kept.version() == session.version());
-        if same {
-            shelves.take(session.hash());
-            session.set_version(session.version().wrapping_add(1));
-            shelves.put(session);
+        let Some(ByUser(kept)) = shelves.by_user.get::<dyn Place>(&**session) else { return Ok(false) };
+        let kept = Arc::clone(kept);
+        let foreign = |hash: &TokenHash| {
+            shelves.by_token.get(&hash.key()).is_some_and(|other| !Arc::ptr_eq(other, &kept))
+        };
+        if kept.version() != version || tokens.hashes().any(foreign) {
+            return Ok(false);
         }
-        Ok(same)
+        for hash in kept.tokens().hashes() {
+            shelves.by_token.remove(&hash.key());
+        }
+        shelves.by_token.extend(tokens.hashes().map(|hash| (hash.key(), Arc::clone(&kept))));
+        kept.adopt(tokens.clone(), version.wrapping_add(1));
+        Ok(true)
     }
 
-    async fn remove(&self, hash: &TokenHash) -> Result<bool, StoreError> {
-        Ok(self.write()?.take(hash))
+    async fn touch(&self, _: &[Arc<Session>]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn remove(&self, session: &Session) -> Result<bool, StoreError> {
+        let mut shelves = self.write()?;
+        let Some(ByUser(session)) = shelves.by_user.take::<dyn Place>(session) else { return Ok(false) };
+        for hash in session.tokens().hashes() {
+            shelves.by_token.remove(&hash.key());
+        }
+        Ok(true)
     }
 
     async fn of_user(&self, user: &UserName) -> Result<Vec<Arc<Session>>, StoreError> {
@@ -117,18 +159,40 @@ impl Store for Memory {
             .collect())
     }
 
-    async fn overdue(&self, now: Timestamp) -> Result<Vec<Arc<Session>>, StoreError> {
+    async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<Session>>, StoreError> {
         let mut overdue = Vec::new();
-        let mut start = Bound::Unbounded;
-        while let Some(last) = self.overdue_page(start, now, &mut overdue)? {
-            start = Bound::Excluded(last);
+        let mut last: Option<Arc<Session>> = None;
+        loop {
+            let page = self.page_behind(last.as_deref())?;
+            overdue.extend(page.iter().filter(|session| is_over(session, now)).cloned());
+            last = page.last().cloned();
+            if last.is_none() || overdue.len() >= limit {
+                overdue.truncate(limit);
+                return Ok(overdue);
+            }
             tokio::task::yield_now().await;
         }
-        Ok(overdue)
+    }
+
+    async fn list(&self, from: Option<&Cursor>) -> Result<Page, StoreError> {
+        let last = from.and_then(Mark::read);
+        let shelves = self.read()?;
+        let from: Bound<&dyn Place> = match &last {
+            None => Bound::Unbounded,
+            Some(mark) => Bound::Excluded(mark),
+        };
+        let behind = shelves.by_user.range::<dyn Place, _>((from, Bound::Unbounded));
+        let sessions: Vec<_> = behind.take(PAGE).map(|ByUser(session)| Arc::clone(session)).collect();
+        let next = sessions.last().filter(|_| sessions.len() == PAGE).map(|last| Mark::of(last).write());
+        Ok(Page { sessions, next })
     }
 
     fn count(&self) -> usize {
-        self.read().map_or(0, |shelves| shelves.by_hash.len())
+        self.read().map_or(0, |shelves| shelves.by_user.len())
+    }
+
+    fn cache_bound(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -136,38 +200,57 @@ fn is_over(session: &Session, now: Timestamp) -> bool {
     session.why_ended().is_some() || verdict(&session.times(), session.lifetime(), now) != Verdict::Active
 }
 
-impl Shelves {
-    fn put(&mut self, session: &Arc<Session>) {
-        self.by_hash.insert(ByHash(Arc::clone(session)));
-        self.by_user.insert(ByUser(Arc::clone(session)));
-    }
-
-    fn take(&mut self, hash: &TokenHash) -> bool {
-        let Some(ByHash(session)) = self.by_hash.take(hash) else {
-            return false;
-        };
-        self.by_user.remove(&ByUser(session));
-        true
-    }
-}
-
-/// A session in the order of users' names, and of token hashes within one name.
+/// A session in the order of users' names, and of ids within one name.
 struct ByUser(Arc<Session>);
 
-/// A place in that order: a session's, or the one before all sessions of a name.
+/// A place in that order: a session's, one that a session had, or the one before all sessions of a name.
 trait Place {
-    fn place(&self) -> (&UserName, Option<&TokenHash>);
+    fn place(&self) -> (&UserName, Option<SessionId>);
 }
 
 impl Place for ByUser {
-    fn place(&self) -> (&UserName, Option<&TokenHash>) {
-        (&self.0.user().name, Some(self.0.hash()))
+    fn place(&self) -> (&UserName, Option<SessionId>) {
+        self.0.place()
+    }
+}
+
+impl Place for Session {
+    fn place(&self) -> (&UserName, Option<SessionId>) {
+        (&self.user().name, Some(self.id()))
     }
 }
 
 impl Place for UserName {
-    fn place(&self) -> (&UserName, Option<&TokenHash>) {
+    fn place(&self) -> (&UserName, Option<SessionId>) {
         (self, None)
+    }
+}
+
+/// The place of a session that may be gone: where a list goes on.
+struct Mark {
+    id: SessionId,
+    user: UserName,
+}
+
+impl Mark {
+    fn of(session: &Session) -> Self {
+        Self { id: session.id(), user: session.user().name.clone() }
+    }
+
+    fn write(&self) -> Cursor {
+        Cursor::new(&[&self.id.to_bytes(), self.user.as_str().as_bytes()].concat())
+    }
+
+    fn read(cursor: &Cursor) -> Option<Self> {
+        let (id, user) = cursor.place().split_first_chunk()?;
+        let user = UserName::parse(str::from_utf8(user).ok()?)?;
+        Some(Self { id: SessionId::from_bytes(*id), user })
+    }
+}
+
+impl Place for Mark {
+    fn place(&self) -> (&UserName, Option<SessionId>) {
+        (&self.user, Some(self.id))
     }
 }
 
@@ -224,6 +307,6 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_a_store() {
-        conformance::run(Memory::new).await;
+        conformance::run(async || Memory::new()).await;
     }
 }

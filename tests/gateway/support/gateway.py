@@ -74,7 +74,8 @@ class Gateway:
                 "certificates": [{"cert": str(folder / "cert.pem"), "key": str(folder / "cert.key")}],
                 "generate": True,
             },
-            "session": {"store": "memory"},
+            # Many tests log the same few people in, and leave them so.
+            "session": {"store": "memory", "max_per_user": 1000},
             "login": {
                 "password": {"users": str(users)},
                 # All tests come from one address, and many of them fail to log in on purpose.

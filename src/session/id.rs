@@ -1,0 +1,86 @@
+//! What a session is called everywhere but in its cookie.
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+
+use crate::crypto;
+
+/// 64 random bits that name a session in stores, lists and logs. They open nothing: whoever knows them still needs a
+/// token, so they may be shown (ASVS 16.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    /// A new one. Two may be alike once in a great while: a store refuses the second.
+    pub fn generate() -> Self {
+        Self(u64::from_be_bytes(crypto::random()))
+    }
+
+    /// The id as a store keeps it.
+    pub const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// An id that a store has kept.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+
+    /// Reads the 16 hexadecimal digits of [`SessionId::text`].
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
+        Some(Self::from_bytes(bytes.try_into().ok()?))
+    }
+
+    /// Its 16 hexadecimal digits, without an allocation.
+    pub fn text(self) -> SessionIdText {
+        let mut digits = [b'0'; 16];
+        HEXLOWER.encode_mut(&self.to_bytes(), &mut digits);
+        SessionIdText(digits)
+    }
+
+    /// One of 256 groups that sessions fall into evenly.
+    pub(super) const fn stripe(self) -> u8 {
+        let [first, ..] = self.to_bytes();
+        first
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.text().as_str())
+    }
+}
+
+/// A [`SessionId`] as it stands in a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionIdText([u8; 16]);
+
+impl SessionIdText {
+    /// 16 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for SessionIdText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_survives_its_text_and_its_bytes() {
+        let id = SessionId::generate();
+        assert_eq!(SessionId::parse(id.text().as_str()), Some(id));
+        assert_eq!(SessionId::from_bytes(id.to_bytes()), id);
+        for bad in ["", "0", "00000000000000000", "000000000000000g", "00000000000000AA"] {
+            assert!(SessionId::parse(bad).is_none(), "{bad} was taken for an id");
+        }
+    }
+}
