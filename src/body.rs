@@ -3,10 +3,6 @@
 //! Nothing is gathered: each frame goes on as it came, and the reader's pace is the writer's.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
@@ -29,39 +25,6 @@ pub enum RequestBodyError {
     Broken,
 }
 
-/// How far the passing on of a request's body has come; shared with whoever waits for the answer.
-#[derive(Debug, Default)]
-pub struct Upload {
-    bytes: AtomicU64,
-    state: AtomicU8,
-}
-
-const RUNNING: u8 = 0;
-const COMPLETE: u8 = 1;
-const TOO_LARGE: u8 = 2;
-const BROKEN: u8 = 3;
-
-impl Upload {
-    /// Bytes passed on so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Whether nothing more is to come, for better or worse.
-    pub fn is_over(&self) -> bool {
-        self.state.load(Ordering::Relaxed) != RUNNING
-    }
-
-    /// What went wrong, if anything did.
-    pub fn error(&self) -> Option<RequestBodyError> {
-        match self.state.load(Ordering::Relaxed) {
-            TOO_LARGE => Some(RequestBodyError::TooLarge),
-            BROKEN => Some(RequestBodyError::Broken),
-            _ => None,
-        }
-    }
-}
-
 /// A request's body on its way to the app.
 #[derive(Debug)]
 pub enum RequestBody {
@@ -77,7 +40,7 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(UploadBody { incoming, limit: limit.unwrap_or(u64::MAX), upload: Arc::default() })
+        Self::Stream(UploadBody { incoming, left: limit.unwrap_or(u64::MAX) })
     }
 
     /// Takes a body that promises no bytes at its word only when it has ended: over HTTP/2 the bytes may come after the
@@ -99,33 +62,13 @@ impl RequestBody {
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
-
-    /// The progress of the passing on; nothing where there is no body.
-    pub fn upload(&self) -> Option<Arc<Upload>> {
-        match self {
-            Self::Empty => None,
-            Self::Stream(body) => Some(Arc::clone(&body.upload)),
-        }
-    }
 }
 
 /// The browser's body behind its limit.
 #[derive(Debug)]
 pub struct UploadBody {
     incoming: Incoming,
-    limit: u64,
-    upload: Arc<Upload>,
-}
-
-impl UploadBody {
-    fn fail(&self, error: RequestBodyError) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let state = match error {
-            RequestBodyError::TooLarge => TOO_LARGE,
-            RequestBodyError::Broken => BROKEN,
-        };
-        self.upload.state.store(state, Ordering::Relaxed);
-        Poll::Ready(Some(Err(error)))
-    }
+    left: u64,
 }
 
 impl Body for RequestBody {
@@ -139,31 +82,21 @@ impl Body for RequestBody {
         let Self::Stream(body) = self.get_mut() else {
             return Poll::Ready(None);
         };
-        match ready!(Pin::new(&mut body.incoming).poll_frame(context)) {
-            None => {
-                body.upload.state.store(COMPLETE, Ordering::Relaxed);
-                Poll::Ready(None)
-            }
-            Some(Err(_)) => body.fail(RequestBodyError::Broken),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => {
-                    let sent =
-                        body.upload.bytes.fetch_add(data.len() as u64, Ordering::Relaxed) + data.len() as u64;
-                    if sent > body.limit {
-                        return body.fail(RequestBodyError::TooLarge);
-                    }
-                    if body.incoming.is_end_stream() {
-                        body.upload.state.store(COMPLETE, Ordering::Relaxed);
-                    }
-                    Poll::Ready(Some(Ok(Frame::data(data))))
-                }
-                // Trailers never become headers, and an app may merge the two (RFC 9110 §6.5.1): they end here.
-                Err(_trailers) => {
-                    body.upload.state.store(COMPLETE, Ordering::Relaxed);
-                    Poll::Ready(None)
-                }
-            },
+        let Some(frame) = ready!(Pin::new(&mut body.incoming).poll_frame(context)) else {
+            return Poll::Ready(None);
+        };
+        let Ok(frame) = frame else {
+            return Poll::Ready(Some(Err(RequestBodyError::Broken)));
+        };
+        // Trailers never become headers, and an app may merge the two (RFC 9110 §6.5.1): they end here.
+        let Ok(data) = frame.into_data() else {
+            return Poll::Ready(None);
+        };
+        match body.left.checked_sub(data.len() as u64) {
+            Some(left) => body.left = left,
+            None => return Poll::Ready(Some(Err(RequestBodyError::TooLarge))),
         }
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,12 +5,13 @@
 //! calling in a header. `ARCHITECTURE.md` draws the map; the modules below stand in reading order, lowest layer first,
 //! and a module imports only from layers above it in this list (`tests/architecture.rs` keeps it so).
 
-// Leaves: time, keys, addresses, bodies, files.
+// Leaves: time, keys, addresses, bodies, files, bytes.
 pub mod body;
 pub mod clock;
 pub mod crypto;
 pub mod files;
 pub mod net;
+mod syntax;
 
 // Words: who somebody is, what headers say, what pages look like.
 pub mod headers;

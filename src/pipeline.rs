@@ -96,7 +96,7 @@ impl Gateway {
     /// A worker's own pipeline. Must be called on the worker's runtime, where its connections to the apps will live.
     pub fn new(shared: Arc<Shared>) -> Self {
         let metrics = Arc::new(shared.metrics.worker());
-        let apps = shared.upstreams.iter().map(Upstream::client).collect();
+        let apps = shared.upstreams.iter().map(|way| way.client(shared.clock.clone())).collect();
         Self { shared, apps, metrics, ids: RequestIds::new() }
     }
 

@@ -2,25 +2,34 @@
 
 mod answer;
 mod balance;
+mod capacity;
 mod client;
 mod connect;
+mod http1;
 mod pool;
-mod socket;
+mod scratch;
+mod stream;
+mod tunnel;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::net::Authority;
 use crate::upstream::balance::Balance;
+use crate::upstream::capacity::Capacity;
 use crate::upstream::connect::Connector;
-use crate::upstream::pool::Capacity;
 
 pub use crate::upstream::answer::AnswerBody;
+pub use crate::upstream::answer::AnswerError;
 pub use crate::upstream::client::Client;
 pub use crate::upstream::client::SendError;
+pub use crate::upstream::client::Upgraded;
 pub use crate::upstream::connect::ConnectError;
 pub use crate::upstream::connect::RootsError;
+pub use crate::upstream::http1::parse::BadAnswer;
+pub use crate::upstream::tunnel::Tunnel;
 
 /// Where one server of an app listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +104,7 @@ impl Upstream {
     }
 
     /// A worker's own way to the app. Must be called on the worker's runtime.
-    pub fn client(self: &Arc<Self>) -> Client {
-        Client::new(Arc::clone(self))
+    pub fn client(self: &Arc<Self>, clock: Clock) -> Client {
+        Client::new(Arc::clone(self), clock)
     }
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 /// The rooms by layer, lowest first; a room may import from lower layers and from its own room.
 const LAYERS: &[&[&str]] = &[
-    &["body", "clock", "crypto", "files", "net"],
+    &["body", "clock", "crypto", "files", "net", "syntax"],
     &["headers", "identity", "pages"],
     &["access", "telemetry"],
     &["server", "session", "upstream"],

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
-use http::Method;
 use http::Request;
 use http::Response;
-use http::StatusCode;
 use http::Uri;
-use http::Version;
 use http::header;
 use http::request::Parts;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use crate::body::RequestBody;
 use crate::headers::cookies;
@@ -38,6 +36,7 @@ use crate::telemetry::audit::Event;
 use crate::upstream::AnswerBody;
 use crate::upstream::Endpoint;
 use crate::upstream::PresentScheme;
+use crate::upstream::Upgraded;
 
 impl Gateway {
     /// The only way to an app. Takes the gate's [`Passage`] by value: without a decision there is none.
@@ -53,26 +52,21 @@ impl Gateway {
         if resubmits {
             resubmit::unmark(&mut head)?;
         }
-        let websocket = self.rewrite_head(exchange, site, &mut head)?;
+        let handshake = self.rewrite_head(exchange, site, &mut head, browser_side)?;
         // One line at most: `rewrite_head` has joined them.
         let carried = head.headers.get(header::COOKIE).cloned();
         let client = self.apps.get(site.id).ok_or(Reject::Misdirected)?;
         let body = RequestBody::new(body, site.body_limit).settled().await;
         let body = body.map_err(|error| Reject::App(error.into()))?;
-        set_framing(&mut head, &body);
         let request = Request::from_parts(head, body);
-        let response = match websocket {
-            None => client.send(request, exchange.now).await.map_err(Reject::App)?,
-            Some(key) => {
-                let answer = client.upgrade(request, exchange.now).await.map_err(Reject::App)?;
-                let agreed = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-                match browser_side {
-                    Some(browser) if agreed => {
-                        return self.tunnel(exchange, site, Handshake { key, browser }, answer);
-                    }
-                    Some(_) | None => answer,
+        let response = match handshake {
+            None => client.send(request).await.map_err(Reject::App)?,
+            Some(handshake) => match client.upgrade(request).await.map_err(Reject::App)? {
+                Upgraded::Switched(answer, app) => {
+                    return self.tunnel(exchange, site, handshake, (answer, app));
                 }
-            }
+                Upgraded::Declined(answer) => answer,
+            },
         };
         Ok(Reply { carried, ..Reply::app(self.receive(exchange, site, response), protected) })
     }
@@ -95,14 +89,15 @@ impl Gateway {
         }
     }
 
-    /// The head as the app gets it: nothing forged, nothing of the last hop, our own fields set last. Tells the
-    /// WebSocket key if this is a handshake.
+    /// The head as the app gets it: nothing forged, nothing of the last hop, our own fields set last. Tells whether
+    /// it is a WebSocket handshake: only if the connection can be taken over, so not with a body.
     fn rewrite_head(
         &self,
         exchange: &Exchange,
         site: &Site,
         head: &mut Parts,
-    ) -> Result<Option<HeaderValue>, Reject> {
+        browser_side: Option<OnUpgrade>,
+    ) -> Result<Option<Handshake>, Reject> {
         let arrived = exchange.arrived.as_ref().ok_or(Reject::BadHost)?;
         let key = head.headers.get(header::SEC_WEBSOCKET_KEY).cloned();
         let cleaned = hop::clean_request(&mut head.headers, &head.method, head.version);
@@ -116,13 +111,12 @@ impl Gateway {
         }
         head.headers.insert(header::HOST, arrived.host.clone());
         head.uri = origin_form(&head.uri)?;
-        head.version = Version::HTTP_11;
-        if !cleaned.websocket {
+        let (true, Some(key), Some(browser)) = (cleaned.websocket, key, browser_side) else {
             return Ok(None);
-        }
+        };
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        Ok(key)
+        Ok(Some(Handshake { key, browser }))
     }
 
     fn receive(
@@ -155,16 +149,6 @@ fn outward(exchange: &Exchange, site: &Site, headers: &HeaderMap) -> Option<Head
     let (own, target) = (exchange.authority()?, headers.get(header::LOCATION)?);
     let app = site.upstream.servers.first().and_then(Endpoint::authority);
     location::outward(target, own, exchange.scheme, app)
-}
-
-/// The message is framed anew from its body; the browser's own framing fields are never copied (RFC 9112 §6.2).
-fn set_framing(head: &mut Parts, body: &RequestBody) {
-    head.headers.remove(header::CONTENT_LENGTH);
-    let unknown_length = http_body::Body::size_hint(body).exact().is_none();
-    if unknown_length && matches!(head.method, Method::GET | Method::HEAD) {
-        // Without this, hyper would drop the body of such a request instead of framing it.
-        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
 }
 
 /// The target as an app expects it, with the bytes of path and query as they came (RFC 9112 §3.2.1).

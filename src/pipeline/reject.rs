@@ -7,6 +7,7 @@ use crate::body::RequestBodyError;
 use crate::server::Refusal;
 use crate::session::lifetime::Why;
 use crate::session::store::StoreError;
+use crate::upstream::BadAnswer;
 use crate::upstream::SendError;
 
 /// What is missing where somebody must log in first.
@@ -125,7 +126,7 @@ impl Reject {
 fn app_status(error: &SendError) -> StatusCode {
     match error {
         SendError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        SendError::BadFraming
+        SendError::BadAnswer(_)
         | SendError::Connect(_)
         | SendError::NoAnswer(_)
         | SendError::UnaskedUpgrade => StatusCode::BAD_GATEWAY,
@@ -138,7 +139,8 @@ fn app_status(error: &SendError) -> StatusCode {
 /// One word for what went wrong with the app.
 pub(crate) fn app_reason(error: &SendError) -> &'static str {
     match error {
-        SendError::BadFraming => "app_bad_framing",
+        SendError::BadAnswer(BadAnswer::Framing) => "app_bad_framing",
+        SendError::BadAnswer(BadAnswer::Malformed(_)) => "app_bad_answer",
         SendError::Busy => "app_busy",
         SendError::Connect(_) => "app_unreachable",
         SendError::NoAnswer(_) => "app_no_answer",

@@ -24,6 +24,7 @@ use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::Why;
 use crate::upstream::AnswerBody;
+use crate::upstream::AnswerError;
 
 /// Who speaks in an answer, which decides how its head is hardened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +123,7 @@ impl ReplyBody {
 pub enum StreamError {
     /// The app's answer broke off.
     #[error("the app's answer broke off: {0}")]
-    App(#[source] hyper::Error),
+    App(#[source] AnswerError),
     /// The session ended while the answer was under way.
     #[error("the session ended: {}", .0.as_str())]
     SessionEnded(Why),

@@ -18,7 +18,7 @@ use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
 use crate::route::Site;
-use crate::upstream::AnswerBody;
+use crate::upstream::Tunnel;
 
 /// What a browser offered: its key, and its side of the connection.
 pub(crate) struct Handshake {
@@ -38,13 +38,12 @@ impl Gateway {
         exchange: &Exchange,
         site: &Site,
         handshake: Handshake,
-        mut answer: Response<AnswerBody>,
+        (answer, mut app): (Response<()>, Tunnel),
     ) -> Result<Reply, Reject> {
         let Handshake { key, browser } = handshake;
         if !accepts(answer.headers(), &key) {
             return Err(Reject::BadHandshake);
         }
-        let app = hyper::upgrade::on(&mut answer);
         let bond = self.bond(exchange, site);
         tokio::spawn(async move {
             let ended = async {
@@ -54,8 +53,7 @@ impl Gateway {
                 }
             };
             let joined = async {
-                let (browser, app) = tokio::try_join!(browser, app)?;
-                let (mut browser, mut app) = (TokioIo::new(browser), TokioIo::new(app));
+                let mut browser = TokioIo::new(browser.await?);
                 // How a tunnel ends, its two ends know; there is no one else to tell.
                 drop(tokio::io::copy_bidirectional(&mut browser, &mut app).await);
                 Ok::<(), hyper::Error>(())
@@ -65,7 +63,7 @@ impl Gateway {
                 _done = joined => {}
             }
         });
-        let (mut head, _body) = answer.into_parts();
+        let (mut head, ()) = answer.into_parts();
         hop::clean_response(&mut head.headers);
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioTimer;
 use crate::net::Authority;
 use crate::server::Limits;
 use crate::server::refusal::Refusal;
-use crate::server::scanner::syntax;
+use crate::syntax;
 
 const MAX_STREAMS: u32 = 100;
 // What a client may send ahead of us reading it, per stream and in all. Large enough for an upload across an ocean,

@@ -1,16 +1,14 @@
 //! The stream of requests on one HTTP/1 connection as a pure state machine: which bytes may pass, which must wait for the
 //! rest of their head, and where the first bad one is. `guard` applies it to a connection.
 
-mod chunks;
 mod head;
-pub(super) mod syntax;
 
 use crate::server::refusal::Refusal;
-use crate::server::scanner::chunks::Chunks;
-use crate::server::scanner::chunks::Step;
 use crate::server::scanner::head::Framing;
 use crate::server::scanner::head::Head;
 pub(super) use crate::server::scanner::head::HeadLimits;
+use crate::syntax::chunks::Chunks;
+use crate::syntax::chunks::Step;
 
 /// What is wrong with the bytes after the ones that pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +135,7 @@ fn follows(framing: Framing) -> State {
     match framing {
         Framing::Nothing => State::Head(Head::default()),
         Framing::Length(length) => State::Length(length),
-        Framing::Chunked => State::Chunked(Chunks::new()),
+        Framing::Chunked => State::Chunked(Chunks::of_request()),
         Framing::Opaque => State::Opaque,
     }
 }

@@ -20,8 +20,7 @@ use tokio_rustls::TlsConnector;
 use crate::net::Authority;
 use crate::upstream::Endpoint;
 use crate::upstream::Settings;
-use crate::upstream::socket::Socket;
-use crate::upstream::socket::Stream;
+use crate::upstream::stream::Stream;
 
 /// Why the certificate authorities for an app could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -66,36 +65,30 @@ impl Connector {
         Ok(Self { timeout: settings.connect_timeout, tls })
     }
 
-    /// Connects within the limit; the socket comes along so that it can be asked for its state later.
-    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<(Stream, Socket), ConnectError> {
+    /// Connects within the limit.
+    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
         tokio::time::timeout(self.timeout, self.open(endpoint))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut(self.timeout))?
             .map_err(ConnectError::Io)
     }
 
-    async fn open(&self, endpoint: &Endpoint) -> io::Result<(Stream, Socket)> {
+    async fn open(&self, endpoint: &Endpoint) -> io::Result<Stream> {
         match endpoint {
-            Endpoint::Unix(path) => {
-                let socket = Socket::Unix(Arc::new(UnixStream::connect(path).await?));
-                Ok((Stream::Plain(socket.clone()), socket))
-            }
-            Endpoint::Http(authority) => {
-                let socket = tcp(authority, 80).await?;
-                Ok((Stream::Plain(socket.clone()), socket))
-            }
+            Endpoint::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            Endpoint::Http(authority) => Ok(Stream::Tcp(tcp(authority, 80).await?)),
             Endpoint::Https(authority) => {
                 let socket = tcp(authority, 443).await?;
                 let config = self.tls.clone().ok_or_else(|| io::Error::other("TLS is not set up"))?;
                 let name = server_name(authority)?;
-                let stream = TlsConnector::from(config).connect(name, socket.clone()).await?;
-                Ok((Stream::Tls(Box::new(stream)), socket))
+                let stream = TlsConnector::from(config).connect(name, socket).await?;
+                Ok(Stream::Tls(Box::new(stream)))
             }
         }
     }
 }
 
-async fn tcp(authority: &Authority, default_port: u16) -> io::Result<Socket> {
+async fn tcp(authority: &Authority, default_port: u16) -> io::Result<TcpStream> {
     let port = authority.port.unwrap_or(default_port);
     let host = bare_host(authority);
     let stream = match host.parse::<IpAddr>() {
@@ -103,7 +96,7 @@ async fn tcp(authority: &Authority, default_port: u16) -> io::Result<Socket> {
         Err(_name) => TcpStream::connect((host, port)).await?,
     };
     stream.set_nodelay(true)?;
-    Ok(Socket::Tcp(Arc::new(stream)))
+    Ok(stream)
 }
 
 fn server_name(authority: &Authority) -> io::Result<ServerName<'static>> {

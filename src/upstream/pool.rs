@@ -8,104 +8,28 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hyper::client::conn::http1::SendRequest;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::body::RequestBody;
-use crate::upstream::socket::Socket;
+use crate::upstream::capacity::Capacity;
+use crate::upstream::http1::exchange::Connection;
+use crate::upstream::scratch::Scratch;
 
-/// A connection that was in use within this time needs no second look.
-const A_MOMENT: Duration = Duration::from_millis(1);
-
-/// An open connection to one server of the app.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) sender: SendRequest<RequestBody>,
-    pub(crate) socket: Socket,
-    /// Over TLS, unread bytes may be session tickets: there only a close tells that the connection is spent.
-    pub(crate) encrypted: bool,
-    /// Counts against the app's limit as long as the connection is open.
-    pub(crate) _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Connection {
-    /// Whether another request may be sent. A connection that has rested is looked at once more: the runtime learns of
-    /// a close only when it next waits for events, and a moment ago it has.
-    fn is_usable(&self, rested: Duration) -> bool {
-        self.sender.is_ready() && (self.encrypted || rested < A_MOMENT || self.socket.is_quiet())
-    }
-}
-
-/// How many connections to an app may be open over all workers.
-#[derive(Debug)]
-pub(crate) struct Capacity {
-    permits: Option<Arc<Semaphore>>,
-    waiting: AtomicUsize,
-}
-
-impl Capacity {
-    pub(crate) fn new(limit: Option<usize>) -> Self {
-        Self { permits: limit.map(|limit| Arc::new(Semaphore::new(limit))), waiting: AtomicUsize::new(0) }
-    }
-
-    /// Waits at most `patience` for a place; `Err` when none became free.
-    pub(crate) async fn take(&self, patience: Duration) -> Result<Option<OwnedSemaphorePermit>, Full> {
-        let Some(permits) = &self.permits else {
-            return Ok(None);
-        };
-        if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
-            return Ok(Some(permit));
-        }
-        let _waiter = Waiter::new(&self.waiting);
-        match tokio::time::timeout(patience, Arc::clone(permits).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Some(permit)),
-            Ok(Err(_)) | Err(_) => Err(Full),
-        }
-    }
-
-    /// Whether somebody waits for a place: then a spent connection is closed, not kept, and its place passed on.
-    fn is_wanted(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// Every place is taken.
-#[derive(Debug)]
-pub(crate) struct Full;
-
-struct Waiter<'a>(&'a AtomicUsize);
-
-impl<'a> Waiter<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The unused connections of one worker to one app.
+/// See the module.
 #[derive(Debug)]
 pub(crate) struct Pool {
     idle: Mutex<Vec<(Connection, Instant)>>,
     keep: Duration,
     capacity: Arc<Capacity>,
+    scratch: Scratch,
 }
 
 impl Pool {
     /// A pool that keeps connections for `keep`, and a task on the present runtime that closes those kept longer.
     pub(crate) fn start(keep: Duration, capacity: Arc<Capacity>) -> Arc<Self> {
-        let pool = Arc::new(Self { idle: Mutex::default(), keep, capacity });
+        let pool = Arc::new(Self { idle: Mutex::default(), keep, capacity, scratch: Scratch::default() });
+        pool.capacity.watch(&pool);
         let watched = Arc::downgrade(&pool);
         tokio::spawn(async move {
             let mut beat = tokio::time::interval((keep / 2).max(Duration::from_millis(50)));
@@ -118,30 +42,54 @@ impl Pool {
         pool
     }
 
+    /// The buffers of this worker's connections.
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
     /// A connection that can be used at once, if there is one.
     pub(crate) fn take(&self) -> Option<Connection> {
         loop {
-            let (connection, since) = self.lock().pop()?;
+            let (mut connection, since) = self.lock().pop()?;
             let rested = since.elapsed();
-            if rested < self.keep && connection.is_usable(rested) {
+            if rested < self.keep && connection.stream.is_quiet(rested) {
                 return Some(connection);
             }
         }
     }
 
-    /// Keeps a connection whose exchange is complete; one that is not ready for another is closed.
+    /// Keeps a connection whose exchange is complete.
     pub(crate) fn put(&self, connection: Connection) {
-        if connection.sender.is_ready() && !self.keep.is_zero() && !self.capacity.is_wanted() {
-            self.lock().push((connection, Instant::now()));
+        if self.keep.is_zero() {
+            return;
+        }
+        // Asked under the lock: who begins to wait after this finds the connection here.
+        let mut idle = self.lock();
+        if !self.capacity.is_wanted() {
+            idle.push((connection, Instant::now()));
         }
     }
 
-    fn close_aged(&self) {
-        self.lock()
-            .retain(|(connection, since)| since.elapsed() < self.keep && !connection.sender.is_closed());
+    /// Closes the connection that has rested longest; tells whether there was one.
+    pub(crate) fn close_one(&self) -> bool {
+        let mut idle = self.lock();
+        if idle.is_empty() {
+            return false;
+        }
+        drop(idle.remove(0));
+        true
     }
 
-    /// The lock is this worker's own and never held across an await: it is free whenever it is asked for.
+    fn close_aged(&self) {
+        let mut idle = self.lock();
+        idle.retain(|(_, since)| since.elapsed() < self.keep);
+        if idle.is_empty() {
+            self.scratch.release();
+        }
+    }
+
+    /// The lock is never held across an await, and wanted by other workers only when the app's connections are all in
+    /// use.
     fn lock(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,7 +2,7 @@
 //! feeds, several codings, no host, cut targets), and what two readers read differently is a smuggled request.
 
 use crate::server::refusal::Refusal;
-use crate::server::scanner::syntax;
+use crate::syntax;
 
 /// What a head may take.
 #[derive(Clone, Copy, Debug)]

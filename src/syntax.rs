@@ -1,9 +1,12 @@
-//! Which bytes may stand where in a request (RFC 9110 §5.5, §5.6.2; RFC 9112 §3.2), as tables.
+//! HTTP/1 as bytes, for whoever reads it: which may stand where (RFC 9110 §5.5, §5.6.2; RFC 9112 §3.2), as tables, and how
+//! chunks are framed.
+
+pub(crate) mod chunks;
 
 /// Bytes of a target at most; more is answered with 414.
-pub(in crate::server) const MAX_TARGET: usize = 8 * 1024;
+pub(crate) const MAX_TARGET: usize = 8 * 1024;
 /// Bytes of a method at most; the longest registered one has 17.
-pub(in crate::server) const MAX_METHOD: usize = 32;
+pub(crate) const MAX_METHOD: usize = 32;
 
 const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
 // What RFC 3986 lets into a path and a query.
@@ -11,30 +14,30 @@ const TARGET: [bool; 256] = table(b"!$%&'()*+,-./:;=?@[]_~");
 
 /// Whether `bytes` is a method: a token without lower-case letters. Methods are case-sensitive, and all that exist are
 /// written in capitals: a lower-case one is either a mistake or a try to slip past a rule.
-pub(in crate::server) fn is_method(bytes: &[u8]) -> bool {
+pub(crate) fn is_method(bytes: &[u8]) -> bool {
     (1..=MAX_METHOD).contains(&bytes.len()) && is_token(bytes) && !bytes.iter().any(u8::is_ascii_lowercase)
 }
 
 /// Whether `bytes` is a token (RFC 9110 §5.6.2).
-pub(in crate::server) fn is_token(bytes: &[u8]) -> bool {
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| holds(&TOKEN, *byte))
 }
 
 /// Whether `byte` may stand in a token.
-pub(in crate::server) fn is_token_byte(byte: u8) -> bool {
+pub(crate) fn is_token_byte(byte: u8) -> bool {
     holds(&TOKEN, byte)
 }
 
 /// Whether `bytes` is a target that hyper will take whole: visible ASCII without `#`, which `http::Uri` cuts at without a
 /// word. What is not plainly a path goes through `http::Uri` itself, so that nothing passes here and fails there.
-pub(in crate::server) fn is_target(bytes: &[u8]) -> bool {
+pub(crate) fn is_target(bytes: &[u8]) -> bool {
     let plain = bytes.first() == Some(&b'/') && bytes.iter().all(|byte| holds(&TARGET, *byte));
     let visible = |byte: &u8| byte.is_ascii_graphic() && *byte != b'#';
     plain || (bytes.iter().all(visible) && http::Uri::try_from(bytes).is_ok())
 }
 
 /// Whether `bytes` may be a field's value: no control character but the tab.
-pub(in crate::server) fn is_value(bytes: &[u8]) -> bool {
+pub(crate) fn is_value(bytes: &[u8]) -> bool {
     // No early exit within a block: so the compiler makes it a few vector instructions.
     let bad = |byte: &u8| u8::from(*byte < b' ' && *byte != b'\t') | u8::from(*byte == 0x7F);
     let clean = |block: &[u8]| block.iter().fold(0, |found, byte| found | bad(byte)) == 0;
@@ -42,7 +45,7 @@ pub(in crate::server) fn is_value(bytes: &[u8]) -> bool {
 }
 
 /// `value` without the optional white space around it.
-pub(in crate::server) fn trim(value: &[u8]) -> &[u8] {
+pub(crate) fn trim(value: &[u8]) -> &[u8] {
     let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
     let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
     let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);

@@ -1,7 +1,7 @@
 //! A chunked body's framing (RFC 9112 §7.1), read strictly: sizes without padding, line ends of two bytes, bounded
 //! extensions and trailers, and no more wrapping than content.
 
-use crate::server::scanner::syntax;
+use crate::syntax;
 
 const MAX_SIZE_DIGITS: u8 = 16;
 const MAX_EXTENSION: u32 = 256;
@@ -30,7 +30,7 @@ enum At {
 
 /// What came of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// They all belong to the body, which goes on.
     More,
     /// The body ended after so many of them.
@@ -39,9 +39,22 @@ pub(super) enum Step {
     Fault(usize, &'static str),
 }
 
+/// The next thing in some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Nothing but wrapping: all of them are read.
+    Wrapping,
+    /// Content from one place to another, which are read so far.
+    Data(usize, usize),
+    /// The body ended after so many of them.
+    End(usize),
+    /// The byte after so many of them breaks the framing.
+    Fault(usize, &'static str),
+}
+
 /// How far a chunked body has been read.
 #[derive(Clone, Debug)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     at: At,
     digits: u8,
     left: u64,
@@ -50,11 +63,21 @@ pub(super) struct Chunks {
     trailers: u32,
     wrapping: u64,
     data: u64,
+    thrifty: bool,
 }
 
 impl Chunks {
-    /// Before the first size line.
-    pub(super) const fn new() -> Self {
+    /// Before the first size line of a request's body, which may not be made of wrapping.
+    pub(crate) const fn of_request() -> Self {
+        Self::new(true)
+    }
+
+    /// Before the first size line of an answer's body. An app may send byte by byte for as long as it likes.
+    pub(crate) const fn of_answer() -> Self {
+        Self::new(false)
+    }
+
+    const fn new(thrifty: bool) -> Self {
         Self {
             at: At::Size,
             digits: 0,
@@ -64,35 +87,52 @@ impl Chunks {
             trailers: 0,
             wrapping: 0,
             data: 0,
+            thrifty,
         }
     }
 
-    /// Goes on with `input`.
-    pub(super) fn advance(&mut self, input: &[u8]) -> Step {
-        let mut at = 0;
-        while let Some(byte) = input.get(at) {
+    /// Goes on with `input`, all of it.
+    pub(crate) fn advance(&mut self, input: &[u8]) -> Step {
+        let mut read = 0;
+        loop {
+            match self.piece(input.get(read..).unwrap_or_default()) {
+                Piece::Wrapping => return Step::More,
+                Piece::Data(_, to) => read += to,
+                Piece::End(at) => return Step::End(read + at),
+                Piece::Fault(at, reason) => return Step::Fault(read + at, reason),
+            }
+        }
+    }
+
+    /// Goes on with `input` up to the end of the next content, or of the body. Must not be asked again after the end or
+    /// a fault.
+    pub(crate) fn piece(&mut self, input: &[u8]) -> Piece {
+        for (at, byte) in input.iter().enumerate() {
             if self.at == At::Data {
-                let here = u64::try_from(input.len() - at).unwrap_or(u64::MAX).min(self.left);
-                self.left -= here;
-                self.data = self.data.saturating_add(here);
-                at += usize::try_from(here).unwrap_or(input.len() - at);
-                if self.left == 0 {
-                    self.at = At::DataCr;
-                }
-                continue;
+                return self.content(at, input.len());
             }
             self.wrapping += 1;
             let ends = self.at == At::EndLf;
             match self.step(*byte) {
                 Ok(next) => self.at = next,
-                Err(reason) => return Step::Fault(at, reason),
+                Err(reason) => return Piece::Fault(at, reason),
             }
-            at += 1;
             if ends {
-                return Step::End(at);
+                return Piece::End(at + 1);
             }
         }
-        Step::More
+        Piece::Wrapping
+    }
+
+    fn content(&mut self, from: usize, end: usize) -> Piece {
+        let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(end - from);
+        let counted = u64::try_from(here).unwrap_or(self.left);
+        self.left -= counted;
+        self.data = self.data.saturating_add(counted);
+        if self.left == 0 {
+            self.at = At::DataCr;
+        }
+        Piece::Data(from, from + here)
     }
 
     fn step(&mut self, byte: u8) -> Result<At, &'static str> {
@@ -129,8 +169,8 @@ impl Chunks {
 
     fn extension(&mut self, byte: u8) -> Result<At, &'static str> {
         self.extension += 1;
-        self.extensions += 1;
-        if self.extension > MAX_EXTENSION || self.extensions > MAX_EXTENSIONS {
+        self.extensions = self.extensions.saturating_add(1);
+        if self.extension > MAX_EXTENSION || (self.thrifty && self.extensions > MAX_EXTENSIONS) {
             return Err("chunk extensions too long");
         }
         if !syntax::is_value(&[byte]) {
@@ -141,7 +181,7 @@ impl Chunks {
 
     fn size_ends(&mut self) -> Result<At, &'static str> {
         let fair = self.data.saturating_mul(WRAPPING_PER_DATA).saturating_add(FREE_WRAPPING);
-        if self.wrapping > fair {
+        if self.thrifty && self.wrapping > fair {
             return Err("more chunk framing than content");
         }
         self.digits = 0;
