@@ -32,7 +32,7 @@ pub(crate) struct Trend {
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) most: u64,
-    /// Growth along the line of best fit through the last half, in percent of where that line begins.
+    /// Growth over the last half, in percent.
     pub(crate) percent: f64,
     /// Whether the last half was long enough to judge.
     pub(crate) judged: bool,
@@ -52,35 +52,33 @@ impl Samples {
     pub(crate) fn trend(&self) -> Option<Trend> {
         let (_, half) = self.taken.split_at_checked(self.taken.len() / 2)?;
         let (&(began, _), &(ended, last)) = (half.first()?, half.last()?);
-        let spans: Vec<(f64, f64)> = half.iter().map(|&(at, kib)| (at.as_secs_f64(), figure(kib))).collect();
-        let length = ended.saturating_sub(began);
         Some(Trend {
             first: self.taken.first()?.1,
             last,
             most: self.taken.iter().map(|&(_, kib)| kib).max()?,
-            percent: growth(&spans, began.as_secs_f64(), length.as_secs_f64()),
-            judged: length >= LONG_ENOUGH,
+            percent: growth(half)?,
+            judged: ended.saturating_sub(began) >= LONG_ENOUGH,
         })
     }
+}
+
+/// How much memory grows over these samples, in percent: twice the median step from a sample to its partner half a span
+/// later. A median, because an allocator gives a large part back now and then and takes it again, and a line of best
+/// fit would follow such a dip.
+fn growth(samples: &[(Duration, u64)]) -> Option<f64> {
+    let (early, late) = samples.split_at_checked(samples.len() / 2)?;
+    let step = |(one, other): (&(Duration, u64), &(Duration, u64))| figure(other.1) - figure(one.1);
+    let level = median(early.iter().map(|&(_, kib)| figure(kib)).collect())?;
+    let step = median(early.iter().zip(late).map(step).collect())?;
+    Some(100.0 * 2.0 * step / level)
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "kibibytes of one process are far below 2^52")]
 fn figure(kib: u64) -> f64 {
     kib as f64
-}
-
-/// Least squares: the rise over `length` seconds, as a percentage of the line's value at `start`.
-fn growth(points: &[(f64, f64)], start: f64, length: f64) -> f64 {
-    let count = figure(points.len() as u64);
-    let (times, values) = points.iter().fold((0.0, 0.0), |(t, v), (time, value)| (t + time, v + value));
-    let (time, value) = (times / count, values / count);
-    let (upper, lower) = points.iter().fold((0.0, 0.0), |(upper, lower), point| {
-        let ahead = point.0 - time;
-        (upper + ahead * (point.1 - value), lower + ahead * ahead)
-    });
-    if lower == 0.0 {
-        return 0.0;
-    }
-    let slope = upper / lower;
-    100.0 * slope * length / (value + slope * (start - time))
 }
