@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,7 +32,6 @@ use crate::net::Scheme;
 use crate::pipeline::Gateway;
 use crate::pipeline::Shared;
 use crate::pipeline::Visitor;
-use crate::route::Routes;
 use crate::route::Site;
 use crate::server;
 use crate::server::BindError;
@@ -237,7 +237,7 @@ fn compose(
     let cookie_name: &'static str = config.sessions.cookie_name.leak();
     let reserved_cookies = [cookie_name].into_iter().chain(login::reserved_cookies()).collect();
     Ok(Shared {
-        routes: Routes::new(config.sites),
+        sites: config.sites,
         same_site: config.sessions.same_site,
         trusted_proxies: config.listen.trusted_proxies,
         max_headers: config.limits.headers,
@@ -257,11 +257,12 @@ fn compose(
 fn serve(server: Server, options: Options, shared: &Arc<Shared>) -> Result<Running, server::StartError> {
     let shared = Arc::clone(shared);
     server.start(options, move || {
-        let gateway = Arc::new(Gateway::new(Arc::clone(&shared)));
+        let (shared, gateway) = (Arc::clone(&shared), Rc::new(Gateway::new(Arc::clone(&shared))));
         move |peer| {
-            let (gateway, visitor) = (Arc::clone(&gateway), Arc::new(Visitor::new(peer)));
+            let visitor = Rc::new(Visitor::new(peer, &shared.trusted_proxies));
+            let gateway = Rc::clone(&gateway);
             service_fn(move |request| {
-                let (gateway, visitor) = (Arc::clone(&gateway), Arc::clone(&visitor));
+                let (gateway, visitor) = (Rc::clone(&gateway), Rc::clone(&visitor));
                 // Boxed, since hyper keeps room for this future in every connection, busy or not.
                 Box::pin(async move { Ok(gateway.handle(&visitor, request).await.into_response()) })
             })

@@ -18,6 +18,7 @@ mod tunnel;
 mod visitor;
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::Request;
@@ -31,6 +32,7 @@ use crate::pipeline::exchange::RequestIds;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::route::Routes;
+use crate::route::Site;
 use crate::session::SameSite;
 use crate::session::sessions::Sessions;
 use crate::telemetry::audit::Audit;
@@ -49,8 +51,8 @@ pub use crate::pipeline::visitor::Visitor;
 pub struct Shared {
     /// The only source of `now`.
     pub clock: Clock,
-    /// Which app a request is for.
-    pub routes: Routes,
+    /// The apps.
+    pub sites: Vec<Site>,
     /// The ways to the apps, by the sites' ids.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Who is logged in.
@@ -79,7 +81,7 @@ pub struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Shared").field("routes", &self.routes).finish_non_exhaustive()
+        formatter.debug_struct("Shared").field("sites", &self.sites).finish_non_exhaustive()
     }
 }
 
@@ -87,21 +89,22 @@ impl fmt::Debug for Shared {
 #[derive(Debug)]
 pub struct Gateway {
     shared: Arc<Shared>,
+    routes: Routes,
     apps: Vec<Client>,
-    metrics: Arc<WorkerMetrics>,
+    metrics: WorkerMetrics,
     ids: RequestIds,
 }
 
 impl Gateway {
     /// A worker's own pipeline. Must be called on the worker's runtime, where its connections to the apps will live.
     pub fn new(shared: Arc<Shared>) -> Self {
-        let metrics = Arc::new(shared.metrics.worker());
+        let (routes, metrics) = (Routes::new(shared.sites.clone()), shared.metrics.worker());
         let apps = shared.upstreams.iter().map(|way| way.client(shared.clock.clone())).collect();
-        Self { shared, apps, metrics, ids: RequestIds::new() }
+        Self { shared, routes, apps, metrics, ids: RequestIds::new() }
     }
 
     /// Answers one request.
-    pub async fn handle(&self, visitor: &Visitor, request: Request<Incoming>) -> Finished {
+    pub async fn handle(self: &Rc<Self>, visitor: &Visitor, request: Request<Incoming>) -> Finished {
         let mut exchange = Exchange::begin(self, visitor, &request);
         let reply = match self.serve(visitor, &mut exchange, request).await {
             Ok(reply) => reply,
@@ -122,7 +125,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let path = match self.admit(visitor, exchange, &head) {
             Err(Reject::AmbiguousPath(why)) => {
-                return self.observe_unread(exchange, (head, body), why).await;
+                return Box::pin(self.observe_unread(exchange, (head, body), why)).await;
             }
             admitted => admitted?,
         };
@@ -134,7 +137,8 @@ impl Gateway {
                 self.touch(exchange, desk.site.session.activity, &head.headers);
             }
             self.note_forged(exchange, &desk.site, head.headers.keys());
-            return self.own_page(exchange, &desk, action, (head, body)).await;
+            // Boxed, as the one above: what is rare takes no room in the future of every request.
+            return Box::pin(self.own_page(exchange, &desk, action, (head, body))).await;
         }
         let site = self.route(exchange, &path)?;
         self.find_session(visitor, exchange, (&site.lifetime, &site.session), &head.headers).await?;

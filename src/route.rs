@@ -1,7 +1,7 @@
 //! Which app a request is for: host and path find the site.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::access::csrf::Csrf;
 use crate::access::path::CanonicalPath;
@@ -33,7 +33,7 @@ pub enum ServiceWorkers {
 }
 
 /// One app behind the gateway.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Site {
     /// Its place in the configuration, from 0.
     pub id: usize,
@@ -70,7 +70,7 @@ pub struct Site {
 #[derive(Clone, Debug)]
 pub struct Desk {
     /// The first site with a login, in the order of the configuration: what the pages are logged and sent under.
-    pub site: Arc<Site>,
+    pub site: Rc<Site>,
     /// The shortest limits of all sites with a login here.
     pub lifetime: Lifetime,
     /// Whether the apps' cookies go with their user: if one of these sites says so.
@@ -80,12 +80,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    fn of(sites: &[Arc<Site>]) -> Option<Self> {
-        let mut with_login: Vec<&Arc<Site>> = sites.iter().filter(|site| site.login).collect();
+    fn of(sites: &[Rc<Site>]) -> Option<Self> {
+        let mut with_login: Vec<&Rc<Site>> = sites.iter().filter(|site| site.login).collect();
         with_login.sort_by_key(|site| site.id);
         let (first, rest) = with_login.split_first()?;
         let alone = Self {
-            site: Arc::clone(first),
+            site: Rc::clone(first),
             lifetime: first.lifetime,
             cookies: first.responses.cookies,
             clear_at_logout: with_login
@@ -105,11 +105,12 @@ impl Desk {
     }
 }
 
-/// All sites, found by host and then by the longest mount that holds the path.
+/// All sites, found by host and then by the longest mount that holds the path. Each worker has its own: a request
+/// holds its site, and a count of holders that workers share would be fought over.
 #[derive(Debug)]
 pub struct Routes {
     /// For each host its sites, longest mount first.
-    by_host: HashMap<Host, Vec<Arc<Site>>>,
+    by_host: HashMap<Host, Vec<Rc<Site>>>,
     /// The hosts that have a login.
     desks: HashMap<Host, Desk>,
 }
@@ -117,15 +118,15 @@ pub struct Routes {
 impl Routes {
     /// Builds the tables.
     pub fn new(sites: Vec<Site>) -> Self {
-        let mut by_host: HashMap<Host, Vec<Arc<Site>>> = HashMap::new();
-        for site in sites.into_iter().map(Arc::new) {
+        let mut by_host: HashMap<Host, Vec<Rc<Site>>> = HashMap::new();
+        for site in sites.into_iter().map(Rc::new) {
             for host in &site.hosts {
                 let mounted = by_host.entry(host.clone()).or_default();
-                let longer = |other: &Arc<Site>| depth(other) >= depth(&site);
-                mounted.insert(mounted.partition_point(longer), Arc::clone(&site));
+                let longer = |other: &Rc<Site>| depth(other) >= depth(&site);
+                mounted.insert(mounted.partition_point(longer), Rc::clone(&site));
             }
         }
-        let desk = |(host, sites): (&Host, &Vec<Arc<Site>>)| Some((host.clone(), Desk::of(sites)?));
+        let desk = |(host, sites): (&Host, &Vec<Rc<Site>>)| Some((host.clone(), Desk::of(sites)?));
         let desks = by_host.iter().filter_map(desk).collect();
         Self { by_host, desks }
     }
@@ -136,13 +137,13 @@ impl Routes {
     }
 
     /// The site a request is for; nothing if the host is unknown or nothing is mounted there.
-    pub fn find(&self, host: &Host, path: &CanonicalPath) -> Option<&Arc<Site>> {
+    pub fn find(&self, host: &Host, path: &CanonicalPath) -> Option<&Rc<Site>> {
         let mut mounted = self.by_host.get(host)?.iter();
         mounted.find(|site| path.is_within(&site.mount))
     }
 
     /// The site that has `host` to itself, whatever the path.
-    pub fn only(&self, host: &Host) -> Option<&Arc<Site>> {
+    pub fn only(&self, host: &Host) -> Option<&Rc<Site>> {
         match self.by_host.get(host)?.as_slice() {
             [site] if site.mount == "/" => Some(site),
             _ => None,

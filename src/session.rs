@@ -26,6 +26,7 @@ use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Why;
 use crate::session::renewal::Pace;
 
+pub use crate::session::grant::Checked;
 pub use crate::session::grant::Finding;
 pub use crate::session::grant::Grant;
 pub use crate::session::live::Session;

@@ -1,6 +1,6 @@
 //! Admission: a request is read once and either understood without doubt or refused.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use http::HeaderMap;
 use http::HeaderValue;
@@ -66,20 +66,20 @@ impl Gateway {
     }
 
     /// Finds the site, by host and then by path.
-    pub(crate) fn route(&self, exchange: &mut Exchange, path: &CanonicalPath) -> Result<Arc<Site>, Reject> {
+    pub(crate) fn route(&self, exchange: &mut Exchange, path: &CanonicalPath) -> Result<Rc<Site>, Reject> {
         let host = &exchange.authority().ok_or(Reject::Misdirected)?.host;
-        let site = match self.shared.routes.find(host, path) {
-            Some(site) => Arc::clone(site),
-            None if self.shared.routes.knows(host) => return Err(self.no_site(exchange, path)),
+        let site = match self.routes.find(host, path) {
+            Some(site) => Rc::clone(site),
+            None if self.routes.knows(host) => return Err(self.no_site(exchange, path)),
             None => return Err(Reject::Misdirected),
         };
-        exchange.site = Some(Arc::clone(&site));
+        exchange.site = Some(Rc::clone(&site));
         Ok(site)
     }
 
     /// Our own pages send people to `/`: where nothing is mounted there, they begin at the first site with a login.
     fn no_site(&self, exchange: &Exchange, path: &CanonicalPath) -> Reject {
-        let desk = exchange.authority().and_then(|authority| self.shared.routes.desk(&authority.host));
+        let desk = exchange.authority().and_then(|authority| self.routes.desk(&authority.host));
         match desk {
             Some(desk) if path.as_str() == "/" && csrf::is_safe(&exchange.method) => {
                 Reject::ToSite(desk.site.mount.clone())
@@ -93,11 +93,9 @@ impl Gateway {
         visitor: &Visitor,
         exchange: &mut Exchange,
         head: &Parts,
-    ) -> Result<Arc<Arrived>, Reject> {
+    ) -> Result<Rc<Arrived>, Reject> {
         let written = written_authority(head)?;
-        let from_proxy = self.shared.trusted_proxies.contains(visitor.peer.socket.0.ip());
-        // Behind a proxy one connection carries many clients: nothing of it can be remembered.
-        if !from_proxy && let Some(arrived) = visitor.arrived(written) {
+        if let Some(arrived) = visitor.arrived(written) {
             return Ok(arrived);
         }
         let mut authority = Authority::parse(written).ok_or(Reject::BadHost)?;
@@ -111,10 +109,8 @@ impl Gateway {
             version: head.version,
         };
         let host = HeaderValue::try_from(authority.to_string()).map_err(|_impossible| Reject::BadHost)?;
-        let arrived = Arc::new(Arrived { authority, host, fields: ForwardedFields::new(&arrival) });
-        if !from_proxy {
-            visitor.remember_arrived(written, &arrived);
-        }
+        let arrived = Rc::new(Arrived { authority, host, fields: ForwardedFields::new(&arrival) });
+        visitor.remember_arrived(written, &arrived);
         Ok(arrived)
     }
 
@@ -148,7 +144,7 @@ impl Gateway {
     fn to_https(&self, visitor: &Visitor, exchange: &Exchange) -> Reject {
         let Some(authority) = exchange.authority() else { return Reject::BadHost };
         let safe = matches!(exchange.method, Method::GET | Method::HEAD);
-        if !safe || !self.shared.routes.knows(&authority.host) {
+        if !safe || !self.routes.knows(&authority.host) {
             return Reject::PlainHttp;
         }
         // A browser that came to another port than ours came through a mapping of ports. Ours mean nothing there, and

@@ -1,9 +1,9 @@
 //! What is known of one request and its answer, from the first byte to the log line.
 
+use std::cell::Cell;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use http::HeaderMap;
 use http::Method;
@@ -38,15 +38,15 @@ use crate::telemetry::audit::Event;
 
 /// Numbers a worker's requests, beginning at a random one, so that a number names one request of one run.
 #[derive(Debug)]
-pub(crate) struct RequestIds(AtomicU64);
+pub(crate) struct RequestIds(Cell<u64>);
 
 impl RequestIds {
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(u64::from_le_bytes(crypto::random())))
+        Self(Cell::new(u64::from_le_bytes(crypto::random())))
     }
 
     fn next(&self) -> RequestId {
-        RequestId(self.0.fetch_add(1, Ordering::Relaxed))
+        RequestId(self.0.replace(self.0.get().wrapping_add(1)))
     }
 }
 
@@ -86,13 +86,13 @@ pub(crate) struct Exchange {
     pub(crate) upgrade: bool,
     pub(crate) refusal: Option<Refusal>,
     pub(crate) transport: Transport,
-    pub(crate) arrived: Option<Arc<Arrived>>,
-    pub(crate) site: Option<Arc<Site>>,
+    pub(crate) arrived: Option<Rc<Arrived>>,
+    pub(crate) site: Option<Rc<Site>>,
     pub(crate) presence: Presence,
+    /// The same session as the connection remembers it.
+    pub(crate) known: Option<Rc<Known>>,
     /// The session's next id, to be offered with an answer that the browser is sure to keep.
     pub(crate) next_id: Option<Arc<Token>>,
-    /// What the app is told of the session's user.
-    pub(crate) values: Option<Arc<Values>>,
     pub(crate) reason: Option<&'static str>,
 }
 
@@ -105,7 +105,9 @@ impl Exchange {
             now: shared.clock.now(),
             started: Instant::now(),
             id: gateway.ids.next(),
-            client: forwarded::client(visitor.peer.addr, headers, &shared.trusted_proxies),
+            client: visitor
+                .client
+                .unwrap_or_else(|| forwarded::client(visitor.peer.addr, headers, &shared.trusted_proxies)),
             scheme: visitor.scheme(),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -117,8 +119,8 @@ impl Exchange {
             arrived: None,
             site: None,
             presence: Presence::Anonymous,
+            known: None,
             next_id: None,
-            values: None,
             reason: None,
         }
     }
@@ -138,11 +140,15 @@ impl Exchange {
 
     /// Notes whose request this is. A next id is offered to requests of the site's own pages and of the person alone:
     /// with others a browser may not keep it (RENEW-8).
-    pub(crate) fn welcome(&mut self, known: Option<Known>, headers: &HeaderMap) {
-        let Some(Known { grant, values }) = known else { return };
-        self.presence = Presence::Active(Arc::clone(grant.session()));
-        self.next_id = grant.next().filter(|_| csrf::is_own(headers)).cloned();
-        self.values = Some(values);
+    pub(crate) fn welcome(&mut self, known: Rc<Known>, headers: &HeaderMap) {
+        self.presence = Presence::Active(Arc::clone(known.grant.session()));
+        self.next_id = known.grant.next().filter(|_| csrf::is_own(headers)).cloned();
+        self.known = Some(known);
+    }
+
+    /// What the app is told of the session's user.
+    pub(crate) fn values(&self) -> Option<&Values> {
+        self.known.as_ref().map(|known| &known.values)
     }
 
     /// Path and query as they came.

@@ -1,6 +1,6 @@
 //! The one way out: every answer, from app, page or refusal, is hardened, gets our cookie if it is to, and is logged.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use cookie::Cookie;
 use cookie::time::Duration as CookieAge;
@@ -34,7 +34,6 @@ use crate::session::lifetime::Verdict;
 use crate::session::token::Token;
 use crate::telemetry::audit::Event;
 use crate::telemetry::log::AccessLine;
-use crate::telemetry::metrics::WorkerMetrics;
 
 /// A finished answer. Only `finish` makes one, and the server's handler accepts nothing else.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ impl Finished {
 
 impl Gateway {
     /// Finishes an answer.
-    pub(crate) fn finish(&self, exchange: Exchange, mut reply: Reply) -> Finished {
+    pub(crate) fn finish(self: &Rc<Self>, exchange: Exchange, mut reply: Reply) -> Finished {
         self.harden(&exchange, &mut reply);
         let offered = exchange.next_id.as_ref().filter(|_| is_kept(&reply)).cloned();
         let Reply { mut response, session, cookies, .. } = reply;
@@ -191,14 +190,12 @@ pub(crate) struct Account {
     exchange: Exchange,
     status: StatusCode,
     bytes: u64,
-    shared: Arc<Shared>,
-    metrics: Arc<WorkerMetrics>,
+    gateway: Rc<Gateway>,
 }
 
 impl Account {
-    fn open(gateway: &Gateway, exchange: Exchange, status: StatusCode) -> Self {
-        let (shared, metrics) = (Arc::clone(&gateway.shared), Arc::clone(&gateway.metrics));
-        Self { exchange, status, bytes: 0, shared, metrics }
+    fn open(gateway: &Rc<Gateway>, exchange: Exchange, status: StatusCode) -> Self {
+        Self { exchange, status, bytes: 0, gateway: Rc::clone(gateway) }
     }
 
     /// Counts bytes of the body as they go out.
@@ -212,13 +209,14 @@ impl Drop for Account {
         let exchange = &self.exchange;
         let duration = exchange.started.elapsed();
         let site = exchange.site.as_ref().map(|site| site.id);
-        self.metrics.request(site, self.status.as_u16(), duration);
-        if !self.shared.access_log.is_on() {
+        self.gateway.metrics.request(site, self.status.as_u16(), duration);
+        let access_log = &self.gateway.shared.access_log;
+        if !access_log.is_on() {
             return;
         }
         let id = exchange.id.to_string();
         let reference = exchange.session().map(|session| session.reference());
-        self.shared.access_log.record(&AccessLine {
+        access_log.record(&AccessLine {
             now: exchange.now,
             client: exchange.client,
             host: exchange.authority().map_or("-", |authority| authority.host.as_str()),

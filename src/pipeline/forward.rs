@@ -102,7 +102,7 @@ impl Gateway {
         let key = head.headers.get(header::SEC_WEBSOCKET_KEY).cloned();
         let cleaned = hop::clean_request(&mut head.headers, &head.method, head.version);
         cookies::strip(&mut head.headers, &self.shared.reserved_cookies);
-        let stripped = site.identity.stamp(&mut head.headers, exchange.values.as_deref());
+        let stripped = site.identity.stamp(&mut head.headers, exchange.values());
         self.note_forged(exchange, site, cleaned.taken.iter().chain(&stripped));
         head.headers.remove(header::EXPECT);
         match site.upstream.present_scheme {

@@ -1,8 +1,9 @@
 //! The gate: nothing passes to an app without a permit.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use http::HeaderMap;
+use http::HeaderName;
 use http::Method;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -31,6 +32,8 @@ use crate::route::ServiceWorkers;
 use crate::route::Site;
 use crate::session::Presence;
 use crate::telemetry::audit::Event;
+
+const SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
 
 /// What passing on to the app takes: the decision as a value, and whether the answer is for logged-in people only.
 pub(crate) struct Passage {
@@ -81,11 +84,11 @@ impl Gateway {
         why: AmbiguousPath,
     ) -> Result<Reply, Reject> {
         let host = exchange.authority().map(|authority| &authority.host);
-        let site = host.and_then(|host| self.shared.routes.only(host)).map(Arc::clone);
+        let site = host.and_then(|host| self.routes.only(host)).map(Rc::clone);
         let Some(site) = site.filter(|site| site.mode == Mode::Observe) else {
             return Err(Reject::AmbiguousPath(why));
         };
-        exchange.site = Some(Arc::clone(&site));
+        exchange.site = Some(Rc::clone(&site));
         exchange.record(&self.shared.audit, &Event::WouldRefuse { what: why.reason() });
         let passage = Passage { permit: Permit::in_observe_mode(), protected: false, resubmits: false };
         self.forward(exchange, &site, request, passage).await
@@ -135,5 +138,5 @@ fn is_websocket(head: &Parts) -> bool {
 }
 
 fn is_service_worker(headers: &HeaderMap) -> bool {
-    headers.contains_key("service-worker")
+    headers.contains_key(SERVICE_WORKER)
 }

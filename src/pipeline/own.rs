@@ -1,5 +1,6 @@
 //! The gateway's own pages, below `/.vestibule/` on every host with a login. Nothing below it ever reaches an app.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,10 +52,10 @@ impl Gateway {
     /// Where people log in on the host of this exchange. A host without a login has no pages of ours.
     pub(crate) fn desk(&self, exchange: &mut Exchange) -> Result<Desk, Reject> {
         let host = &exchange.authority().ok_or(Reject::BadHost)?.host;
-        let Some(desk) = self.shared.routes.desk(host).cloned() else {
-            return Err(if self.shared.routes.knows(host) { Reject::NotFound } else { Reject::Misdirected });
+        let Some(desk) = self.routes.desk(host).cloned() else {
+            return Err(if self.routes.knows(host) { Reject::NotFound } else { Reject::Misdirected });
         };
-        exchange.site = Some(Arc::clone(&desk.site));
+        exchange.site = Some(Rc::clone(&desk.site));
         Ok(desk)
     }
 

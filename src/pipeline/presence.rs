@@ -11,6 +11,7 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::visitor::Visitor;
 use crate::session::Activity;
+use crate::session::Checked;
 use crate::session::Finding;
 use crate::session::Policy;
 use crate::session::Presence;
@@ -47,23 +48,26 @@ impl Gateway {
             user_agent: agent.unwrap_or_default(),
             now: exchange.now,
         };
-        let known = visitor.known(cookie);
-        let checked = match &known {
-            // The session this connection used last: no hash, no look-up, only whether it still lives.
-            Some(known) => self.shared.sessions.check(&known.grant, &request).await,
-            None => Ok(None),
-        };
-        match checked.map_err(Reject::StoreDown)? {
-            Some(Finding::Active(_)) => exchange.welcome(known, headers),
-            Some(found) => self.part(exchange, &found),
-            None => {
-                let found = self.look_up(exchange, cookie, &request).await?;
-                if let Finding::Active(grant) = &found {
-                    exchange.welcome(Some(visitor.remember_known(cookie, grant)), headers);
-                } else {
-                    self.part(exchange, &found);
+        // The session this connection used last: no hash, no look-up, only whether it still lives.
+        if let Some(known) = visitor.known(cookie) {
+            let checked = self.shared.sessions.check(&known.grant, &request).await;
+            match checked.map_err(Reject::StoreDown)? {
+                Checked::Holds => {
+                    exchange.welcome(known, headers);
+                    return Ok(());
                 }
+                Checked::Ended(why) => {
+                    self.part(exchange, &Finding::Ended(why));
+                    return Ok(());
+                }
+                Checked::Stale => {}
             }
+        }
+        let found = self.look_up(exchange, cookie, &request).await?;
+        if let Finding::Active(grant) = found {
+            exchange.welcome(visitor.remember_known(cookie, grant), headers);
+        } else {
+            self.part(exchange, &found);
         }
         Ok(())
     }

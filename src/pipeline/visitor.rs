@@ -3,10 +3,9 @@
 //! A browser's next request nearly always carries the same host and the same cookie as its last. Remembering both with
 //! what was made of them turns the usual look-up into a comparison of bytes.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use http::HeaderValue;
 
@@ -14,7 +13,9 @@ use crate::headers::forwarded::ForwardedFields;
 use crate::headers::harden::Transport;
 use crate::identity::headers::Values;
 use crate::net::Authority;
+use crate::net::ClientAddr;
 use crate::net::Scheme;
+use crate::net::TrustedProxies;
 use crate::server::Entrance;
 use crate::server::Peer;
 use crate::session::Grant;
@@ -29,29 +30,33 @@ pub(crate) struct Arrived {
 }
 
 /// What a cookie was found to be good for, and what the app is told of its user.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) grant: Grant,
-    pub(crate) values: Arc<Values>,
+    pub(crate) values: Values,
 }
 
 /// One connection.
 #[derive(Debug)]
 pub struct Visitor {
     pub(crate) peer: Arc<Peer>,
-    memo: Mutex<Memo>,
+    /// From whom all of its requests are; nothing if it is a listed proxy's, and each request tells.
+    pub(crate) client: Option<ClientAddr>,
+    memo: RefCell<Memo>,
 }
 
 #[derive(Debug, Default)]
 struct Memo {
-    arrived: Option<(Box<str>, Arc<Arrived>)>,
-    known: Option<(Box<[u8]>, Known)>,
+    arrived: Option<(Box<str>, Rc<Arrived>)>,
+    known: Option<(Box<[u8]>, Rc<Known>)>,
 }
 
 impl Visitor {
     /// Nothing is remembered yet.
-    pub fn new(peer: Arc<Peer>) -> Self {
-        Self { peer, memo: Mutex::default() }
+    pub fn new(peer: Arc<Peer>, trusted: &TrustedProxies) -> Self {
+        let address = peer.addr.0.ip();
+        let client = (!trusted.contains(address)).then(|| ClientAddr(address.to_canonical()));
+        Self { peer, client, memo: RefCell::default() }
     }
 
     /// How the browser reached us, as far as the connection tells.
@@ -72,31 +77,29 @@ impl Visitor {
         }
     }
 
-    pub(crate) fn arrived(&self, written: &str) -> Option<Arc<Arrived>> {
-        let memo = self.memo();
+    pub(crate) fn arrived(&self, written: &str) -> Option<Rc<Arrived>> {
+        let memo = self.memo.borrow();
         let (last, arrived) = memo.arrived.as_ref()?;
-        (**last == *written).then(|| Arc::clone(arrived))
+        (**last == *written).then(|| Rc::clone(arrived))
     }
 
-    pub(crate) fn remember_arrived(&self, written: &str, arrived: &Arc<Arrived>) {
-        self.memo().arrived = Some((written.into(), Arc::clone(arrived)));
+    /// Behind a proxy one connection carries many clients and hosts: nothing of that can be remembered.
+    pub(crate) fn remember_arrived(&self, written: &str, arrived: &Rc<Arrived>) {
+        if self.client.is_some() && self.peer.entrance != Entrance::Http {
+            self.memo.borrow_mut().arrived = Some((written.into(), Rc::clone(arrived)));
+        }
     }
 
-    pub(crate) fn known(&self, cookie: &[u8]) -> Option<Known> {
-        let memo = self.memo();
+    pub(crate) fn known(&self, cookie: &[u8]) -> Option<Rc<Known>> {
+        let memo = self.memo.borrow();
         let (last, known) = memo.known.as_ref()?;
-        (**last == *cookie).then(|| known.clone())
+        (**last == *cookie).then(|| Rc::clone(known))
     }
 
-    pub(crate) fn remember_known(&self, cookie: &[u8], grant: &Grant) -> Known {
-        let values = Arc::new(Values::of(grant.session().user()));
-        let known = Known { grant: grant.clone(), values };
-        self.memo().known = Some((cookie.into(), known.clone()));
+    pub(crate) fn remember_known(&self, cookie: &[u8], grant: Grant) -> Rc<Known> {
+        let values = Values::of(grant.session().user());
+        let known = Rc::new(Known { grant, values });
+        self.memo.borrow_mut().known = Some((cookie.into(), Rc::clone(&known)));
         known
-    }
-
-    /// A connection lives on one worker: nobody else wants this lock.
-    fn memo(&self) -> MutexGuard<'_, Memo> {
-        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -52,6 +52,17 @@ impl fmt::Debug for Grant {
     }
 }
 
+/// What became of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// It is as good as it was.
+    Holds,
+    /// The token must be looked up again.
+    Stale,
+    /// Its session is over.
+    Ended(Why),
+}
+
 /// What a token turned out to be.
 #[derive(Clone, Debug)]
 pub enum Finding {

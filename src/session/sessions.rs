@@ -28,6 +28,7 @@ use crate::session::Policy;
 use crate::session::Settings;
 use crate::session::agent::Family;
 use crate::session::cache::Cache;
+use crate::session::grant::Checked;
 use crate::session::grant::Finding;
 use crate::session::grant::Grant;
 use crate::session::id::SessionId;
@@ -122,18 +123,17 @@ impl<S: Store> Sessions<S> {
         self
     }
 
-    /// What became of a session that a connection found its last request's token to be. Nothing if the token must be
-    /// looked up again; else no hash and no look-up.
-    pub async fn check(&self, grant: &Grant, request: &Request<'_>) -> Result<Option<Finding>, StoreError> {
+    /// What became of a session that a connection found its last request's token to be: no hash, no look-up.
+    pub async fn check(&self, grant: &Grant, request: &Request<'_>) -> Result<Checked, StoreError> {
         let session = grant.session();
         if let Some(why) = session.why_ended() {
-            return Ok(Some(Finding::Ended(why)));
+            return Ok(Checked::Ended(why));
         }
         if !grant.holds(request.host, request.now) || is_elsewhere(session, request) {
-            return Ok(None);
+            return Ok(Checked::Stale);
         }
         let over = self.expire(session, request.lifetime, request.now).await?;
-        Ok(Some(over.map_or_else(|| Finding::Active(grant.clone()), Finding::Ended)))
+        Ok(over.map_or(Checked::Holds, Checked::Ended))
     }
 
     /// Notes that the person used the session at `now`.

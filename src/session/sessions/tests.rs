@@ -170,7 +170,7 @@ async fn a_logout_is_known_to_all_who_hold_the_session_before_it_returns() {
     assert_ended(&find(&sessions, &token, 1).await, Why::LoggedOut);
     let (app, lifetime) = (host("app"), limits(10, 25));
     let held = sessions.check(&held, &request(&app, &lifetime, 1)).await.unwrap();
-    assert_ended(&held.unwrap(), Why::LoggedOut);
+    assert_eq!(held, Checked::Ended(Why::LoggedOut));
     assert_eq!(sessions.live(), 0);
 }
 
@@ -288,7 +288,7 @@ async fn every_end_is_told_once_whoever_notices_it() {
     let (app, limits) = (host("app"), limits(10, 25));
     let late = request(&app, &limits, 10);
     let (first, second) = futures_util::join!(sessions.check(&held, &late), find(&sessions, &token, 10));
-    assert_ended(&first.unwrap().unwrap(), Why::Idle);
+    assert_eq!(first.unwrap(), Checked::Ended(Why::Idle));
     assert_ended(&second, Why::Idle);
     assert_eq!(sessions.sweep(at(10)).await.unwrap(), 1);
     sessions.end(&swept, Why::LoggedOut).await.unwrap();
@@ -347,8 +347,8 @@ async fn a_session_tied_to_its_browser_is_not_good_in_another() {
     let updated = Request { user_agent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/999.0", ..own };
     let other = Request { user_agent: "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0 Safari/537.36", ..own };
     let Finding::Active(grant) = sessions.find(&token, &own).await.unwrap() else { panic!("it is alive") };
-    assert!(sessions.check(&grant, &updated).await.unwrap().is_some());
-    assert!(sessions.check(&grant, &other).await.unwrap().is_none());
+    assert!(sessions.check(&grant, &updated).await.unwrap() == Checked::Holds);
+    assert!(sessions.check(&grant, &other).await.unwrap() == Checked::Stale);
     assert!(matches!(sessions.find(&token, &other).await.unwrap(), Finding::Elsewhere));
     assert_active(&sessions.find(&token, &updated).await.unwrap(), &session);
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::ClientAddr;
+use crate::session::grant::Checked;
 use crate::session::lifetime::Lifetime;
 use crate::session::sessions::tests::ada;
 use crate::session::sessions::tests::assert_active;
@@ -106,12 +107,12 @@ async fn a_connection_is_told_when_its_token_was_renewed_or_has_lingered_enough(
     let check =
         async |grant: &Grant, secs| sessions.check(grant, &request(&app, &lifetime, secs)).await.unwrap();
     let Finding::Active(offering) = ask(&sessions, &token, 102).await else { panic!("it is alive") };
-    assert!(check(&offering, 103).await.is_some());
+    assert!(check(&offering, 103).await == Checked::Holds);
     assert_active(&ask(&sessions, &next, 104).await, &session);
-    assert!(check(&offering, 104).await.is_none());
+    assert!(check(&offering, 104).await == Checked::Stale);
     let Finding::Active(lingering) = ask(&sessions, &token, 105).await else { panic!("it is alive") };
-    assert!(check(&lingering, 108).await.is_some());
-    assert!(check(&lingering, 109).await.is_none());
+    assert!(check(&lingering, 108).await == Checked::Holds);
+    assert!(check(&lingering, 109).await == Checked::Stale);
 }
 
 #[tokio::test]
