@@ -241,6 +241,7 @@ fn compose(
         same_site: config.sessions.same_site,
         trusted_proxies: config.listen.trusted_proxies,
         max_headers: config.limits.headers,
+        body_patience: config.limits.idle_timeout,
         login: Arc::new(login),
         cookie_name,
         reserved_cookies,

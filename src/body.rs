@@ -2,10 +2,12 @@
 //!
 //! Nothing is gathered: each frame goes on as it came, and the reader's pace is the writer's.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
@@ -13,6 +15,10 @@ use http_body::Frame;
 use http_body::SizeHint;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+
+use crate::body::pace::Pace;
+
+mod pace;
 
 /// Why a request's body could not be passed on to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +29,9 @@ pub enum RequestBodyError {
     /// The browser stopped sending, or sent something that is no body.
     #[error("the request's body broke off")]
     Broken,
+    /// The session it was sent in has ended meanwhile.
+    #[error("the session ended while the request's body was under way")]
+    SessionEnded,
 }
 
 /// A request's body on its way to the app.
@@ -35,12 +44,30 @@ pub enum RequestBody {
 }
 
 impl RequestBody {
-    /// Passes `incoming` on up to `limit` bytes; nothing means no limit.
-    pub fn new(incoming: Incoming, limit: Option<u64>) -> Self {
+    /// Passes `incoming` on up to `limit` bytes; nothing means no limit. It breaks off if bytes are waited for and too few
+    /// come within `patience`.
+    ///
+    /// # Errors
+    /// If it says itself that it is longer: then no app need hear of it.
+    pub fn new(incoming: Incoming, limit: Option<u64>, patience: Duration) -> Result<Self, RequestBodyError> {
         if incoming.is_end_stream() {
-            return Self::Empty;
+            return Ok(Self::Empty);
         }
-        Self::Stream(UploadBody { incoming, left: limit.unwrap_or(u64::MAX) })
+        let limit = limit.unwrap_or(u64::MAX);
+        if incoming.size_hint().exact().is_some_and(|promised| promised > limit) {
+            return Err(RequestBodyError::TooLarge);
+        }
+        let pace = Pace::new(patience);
+        Ok(Self::Stream(UploadBody { incoming, left: limit, pace, end: None }))
+    }
+
+    /// Breaks off when `end` comes, however much there is.
+    #[must_use]
+    pub fn until(mut self, end: impl Future<Output = ()> + 'static) -> Self {
+        if let Self::Stream(body) = &mut self {
+            body.end = Some(End(Box::pin(end)));
+        }
+        self
     }
 
     /// Takes a body that promises no bytes at its word only when it has ended: over HTTP/2 the bytes may come after the
@@ -64,11 +91,22 @@ impl RequestBody {
     }
 }
 
+/// What ends a body early.
+struct End(Pin<Box<dyn Future<Output = ()>>>);
+
+impl fmt::Debug for End {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("End(…)")
+    }
+}
+
 /// The browser's body behind its limit.
 #[derive(Debug)]
 pub struct UploadBody {
     incoming: Incoming,
     left: u64,
+    pace: Pace,
+    end: Option<End>,
 }
 
 impl Body for RequestBody {
@@ -82,7 +120,16 @@ impl Body for RequestBody {
         let Self::Stream(body) = self.get_mut() else {
             return Poll::Ready(None);
         };
-        let Some(frame) = ready!(Pin::new(&mut body.incoming).poll_frame(context)) else {
+        if let Some(End(end)) = &mut body.end
+            && end.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Some(Err(RequestBodyError::SessionEnded)));
+        }
+        let polled = Pin::new(&mut body.incoming).poll_frame(context);
+        if polled.is_pending() && body.pace.poll_patience(context).is_ready() {
+            return Poll::Ready(Some(Err(RequestBodyError::Broken)));
+        }
+        let Some(frame) = ready!(polled) else {
             return Poll::Ready(None);
         };
         let Ok(frame) = frame else {
@@ -92,6 +139,7 @@ impl Body for RequestBody {
         let Ok(data) = frame.into_data() else {
             return Poll::Ready(None);
         };
+        body.pace.on_data(data.len());
         match body.left.checked_sub(data.len() as u64) {
             Some(left) => body.left = left,
             None => return Poll::Ready(Some(Err(RequestBodyError::TooLarge))),

@@ -20,6 +20,7 @@ mod visitor;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
@@ -67,6 +68,8 @@ pub struct Shared {
     pub reserved_cookies: Vec<&'static str>,
     /// Whose word about the client is believed.
     pub trusted_proxies: TrustedProxies,
+    /// How long a request's body may keep its reader waiting.
+    pub body_patience: Duration,
     /// Fields a request's head may have.
     pub max_headers: usize,
     /// The port of the TLS listener, for redirects from plain HTTP.

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::body::RequestBody;
+use crate::body::RequestBodyError;
 use crate::headers::cookies;
 use crate::headers::forwarded::Arrival;
 use crate::headers::forwarded::ForwardedFields;
@@ -56,8 +57,7 @@ impl Gateway {
         // One line at most: `rewrite_head` has joined them.
         let carried = head.headers.get(header::COOKIE).cloned();
         let client = self.apps.get(site.id).ok_or(Reject::Misdirected)?;
-        let body = RequestBody::new(body, site.body_limit).settled().await;
-        let body = body.map_err(|error| Reject::App(error.into()))?;
+        let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
         let request = Request::from_parts(head, body);
         let response = match handshake {
             None => client.send(request).await.map_err(Reject::App)?,
@@ -69,6 +69,22 @@ impl Gateway {
             },
         };
         Ok(Reply { carried, ..Reply::app(self.receive(exchange, site, response), protected) })
+    }
+
+    /// The request's body, which goes on to the app as long as its session lives.
+    async fn upload(
+        &self,
+        exchange: &Exchange,
+        site: &Site,
+        body: Incoming,
+    ) -> Result<RequestBody, RequestBodyError> {
+        let body = RequestBody::new(body, site.body_limit, self.shared.body_patience)?.settled().await?;
+        Ok(match self.bond(exchange, site) {
+            Some(bond) if !body.is_empty() => body.until(async move {
+                bond.end().await;
+            }),
+            Some(_) | None => body,
+        })
     }
 
     /// What lives as long as this request's session, and no longer.

@@ -131,6 +131,7 @@ fn app_status(error: &SendError) -> StatusCode {
         | SendError::NoAnswer(_)
         | SendError::UnaskedUpgrade => StatusCode::BAD_GATEWAY,
         SendError::RequestBody(RequestBodyError::Broken) => StatusCode::BAD_REQUEST,
+        SendError::RequestBody(RequestBodyError::SessionEnded) => StatusCode::UNAUTHORIZED,
         SendError::RequestBody(RequestBodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
         SendError::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
     }
@@ -145,6 +146,7 @@ pub(crate) fn app_reason(error: &SendError) -> &'static str {
         SendError::Connect(_) => "app_unreachable",
         SendError::NoAnswer(_) => "app_no_answer",
         SendError::RequestBody(RequestBodyError::Broken) => "body_broken",
+        SendError::RequestBody(RequestBodyError::SessionEnded) => "session_ended",
         SendError::RequestBody(RequestBodyError::TooLarge) => "body_too_large",
         SendError::TimedOut { .. } => "app_timed_out",
         SendError::UnaskedUpgrade => "app_unasked_upgrade",

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from hyperframe.frame import DataFrame
 
 from support.h2client import Http2
 from support.h2client import request
@@ -198,3 +199,22 @@ def test_nghttp_gets_an_answer(gateway):
                f"https://127.0.0.1:{gateway.port}/public/x"]  # fmt: skip
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
     assert ":status: 200" in said, said
+
+
+def test_an_upload_that_sends_a_byte_now_and_then_is_cut(make_gateway, recorder):
+    rules = [{"path": "/*", "allow": "anyone"}]
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream, "rules": rules}]
+    gateway = make_gateway("trickle", sites, limits={"idle_timeout": "1s"})
+    with Http2(gateway.port) as client:
+        extra = [("sec-fetch-site", "same-origin")]
+        fields = request(gateway.authority(), "/trickle", "POST", extra=extra)
+        endless = client.open(fields, data=b"x", end=False)
+        promised = client.open([*fields, ("content-length", "0")], end=False)
+        # What came of the second is seen below: it must not be told by the bytes of the first.
+        for _ in range(30):
+            client.send_raw(DataFrame(endless, b"x").serialize())
+            client.drain(0.1)
+            if client.streams[endless].status:
+                break
+        assert client.streams[endless].status == 400
+        assert client.finish(promised).status == 400

@@ -93,6 +93,28 @@ def test_an_app_may_answer_while_it_is_still_being_sent_the_request(gateway, ali
             wire.read_until(part.upper())
 
 
+def test_an_upload_ends_with_its_session(gateway, recorder):
+    """Whoever has logged out sends the app nothing more, however much was promised."""
+    person = Person(gateway)
+    person.login("dave" if "dave" in gateway.passwords else "bob")
+    begun, arrived = threading.Event(), []
+
+    def listen(client, seen):
+        arrived.append(seen.reader.read(4))
+        begun.set()
+        with contextlib.suppress(OSError):
+            arrived.append(seen.reader.read())
+
+    recorder.on("/listen", listen, keep=False, early=True)
+    with gateway.wire() as wire:
+        wire.send(ask(gateway, person, "/listen", "Content-Length: 12", method="POST") + b"abcd")
+        assert begun.wait(10)
+        person.logout()
+        wire.send(b"efgh")
+        assert wire.response("POST").status == 401
+    assert arrived[0] == b"abcd" and b"efgh" not in b"".join(arrived)
+
+
 def test_an_early_no_reaches_somebody_who_is_still_sending(gateway, alice, recorder):
     def refuse(client, seen):
         client.sendall(b"HTTP/1.1 403 No\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno!")
