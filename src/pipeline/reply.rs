@@ -77,6 +77,7 @@ impl Reply {
 #[derive(Debug)]
 pub struct ReplyBody {
     content: Content,
+    begun: bool,
     bond: Option<Bond>,
     account: Option<Box<Account>>,
 }
@@ -89,7 +90,12 @@ enum Content {
 
 impl ReplyBody {
     pub(crate) fn full(bytes: Bytes) -> Self {
-        Self { content: Content::Full((!bytes.is_empty()).then_some(bytes)), bond: None, account: None }
+        Self {
+            content: Content::Full((!bytes.is_empty()).then_some(bytes)),
+            begun: false,
+            bond: None,
+            account: None,
+        }
     }
 
     pub(crate) fn empty() -> Self {
@@ -99,7 +105,7 @@ impl ReplyBody {
     /// What the app streams, at most as long as the session behind `bond` lives.
     pub(crate) fn app(body: AnswerBody, bond: Option<Bond>) -> Self {
         let bond = if body.is_end_stream() { None } else { bond };
-        Self { content: Content::App(body), bond, account: None }
+        Self { content: Content::App(body), begun: false, bond, account: None }
     }
 
     /// Counts what is sent, and writes the log line when all of it is.
@@ -144,7 +150,10 @@ impl Body for ReplyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         let body = &mut *self;
-        if let Some(why) = body.bond.as_ref().and_then(Bond::broken) {
+        // A body that fails before anything was asked of it takes its head along, and the person would see a dead
+        // connection: the head of an answer, and what is there with it, still goes out.
+        let begun = std::mem::replace(&mut body.begun, true);
+        if begun && let Some(why) = body.bond.as_ref().and_then(Bond::broken) {
             return Poll::Ready(Some(Err(StreamError::SessionEnded(why))));
         }
         let polled = body.poll_content(context);
@@ -152,7 +161,11 @@ impl Body for ReplyBody {
             && let Some(bond) = &mut body.bond
             && let Poll::Ready(why) = bond.poll_end(context)
         {
-            return Poll::Ready(Some(Err(StreamError::SessionEnded(why))));
+            if begun {
+                return Poll::Ready(Some(Err(StreamError::SessionEnded(why))));
+            }
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         if let (Poll::Ready(Some(Ok(frame))), Some(account)) = (&polled, &mut body.account) {
             account.count(frame.data_ref().map_or(0, Bytes::len));
