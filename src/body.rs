@@ -58,7 +58,7 @@ impl RequestBody {
             return Err(RequestBodyError::TooLarge);
         }
         let pace = Pace::new(patience);
-        Ok(Self::Stream(UploadBody { incoming, left: limit, pace, end: None }))
+        Ok(Self::Stream(UploadBody { incoming, left: limit, pace, begun: false, end: None }))
     }
 
     /// Breaks off when `end` comes, however much there is.
@@ -106,6 +106,7 @@ pub struct UploadBody {
     incoming: Incoming,
     left: u64,
     pace: Pace,
+    begun: bool,
     end: Option<End>,
 }
 
@@ -120,12 +121,15 @@ impl Body for RequestBody {
         let Self::Stream(body) = self.get_mut() else {
             return Poll::Ready(None);
         };
-        if let Some(End(end)) = &mut body.end
+        let polled = Pin::new(&mut body.incoming).poll_frame(context);
+        // A body that is there at once, as most forms are, pays for no watch on its session.
+        let lasts = std::mem::replace(&mut body.begun, true) || polled.is_pending();
+        if lasts
+            && let Some(End(end)) = &mut body.end
             && end.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(Some(Err(RequestBodyError::SessionEnded)));
         }
-        let polled = Pin::new(&mut body.incoming).poll_frame(context);
         if polled.is_pending() && body.pace.poll_patience(context).is_ready() {
             return Poll::Ready(Some(Err(RequestBodyError::Broken)));
         }
