@@ -11,6 +11,7 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::visitor::Visitor;
 use crate::session::Activity;
+use crate::session::Bind;
 use crate::session::Checked;
 use crate::session::Finding;
 use crate::session::Policy;
@@ -39,17 +40,20 @@ impl Gateway {
             }
         };
         let Some(authority) = exchange.authority() else { return Ok(()) };
-        let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let request = Request {
+        let agent = || headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let mut request = Request {
             host: &authority.host,
             lifetime,
             policy,
             client: exchange.client,
-            user_agent: agent.unwrap_or_default(),
+            user_agent: "",
             now: exchange.now,
         };
         // The session this connection used last: no hash, no look-up, only whether it still lives.
         if let Some(known) = visitor.known(cookie) {
+            if policy.bind == Bind::UserAgent {
+                request.user_agent = agent().unwrap_or_default();
+            }
             let checked = self.shared.sessions.check(&known.grant, &request).await;
             match checked.map_err(Reject::StoreDown)? {
                 Checked::Holds => {
@@ -63,6 +67,7 @@ impl Gateway {
                 Checked::Stale => {}
             }
         }
+        request.user_agent = agent().unwrap_or_default();
         let found = self.look_up(exchange, cookie, &request).await?;
         if let Finding::Active(grant) = found {
             exchange.welcome(visitor.remember_known(cookie, grant), headers);
