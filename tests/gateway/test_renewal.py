@@ -1,5 +1,7 @@
 """New session ids while a session goes on: nobody who belongs there notices, and a thief is found out."""
 
+import time
+
 import pytest
 
 from support.person import NAVIGATION
@@ -16,10 +18,12 @@ def pacing(make_gateway, recorder):
         {
             "hosts": ["rec.test"],
             "upstream": recorder.upstream,
-            "rules": [
-                {"path": "/poll/*", "allow": "authenticated", "activity": "ignore"},
-                {"path": "/open/*", "allow": "anyone"},
-            ],
+        },
+        {
+            "hosts": ["poll.test"],
+            "upstream": recorder.upstream,
+            "rules": [{"path": "/poll/*", "allow": "authenticated", "activity": "ignore"}],
+            "session": {"idle_timeout": "3s"},
         },
         {
             "hosts": ["bound.test"],
@@ -70,14 +74,20 @@ def test_a_lost_answer_logs_nobody_out(pacing):
         assert answer.status == 200 and person.cookie == offered
 
 
-def test_the_old_id_is_refused_after_the_overlap_and_ends_the_session_later(pacing):
-    person = Person(pacing)
+def replaced(gateway):
+    """Somebody whose id was replaced so long ago that the old one is refused, and that old one."""
+    person = Person(gateway)
     person.login()
     first = person.cookie
     new_id(person, first)
     assert person.visit("/").status == 200
     wait_until(lambda: with_id(person, first).status == 303, "the old id is refused", within=3)
     assert person.visit("/").status == 200, "refusing the old id ended the session"
+    return person, first
+
+
+def test_the_old_id_is_refused_after_the_overlap_and_ends_the_session_later(pacing):
+    person, first = replaced(pacing)
 
     def is_out():
         with_id(person, first)
@@ -88,13 +98,7 @@ def test_the_old_id_is_refused_after_the_overlap_and_ends_the_session_later(paci
 
 
 def test_the_old_id_in_another_browser_ends_the_session_at_once(pacing):
-    person = Person(pacing)
-    person.login()
-    first = person.cookie
-    new_id(person, first)
-    assert person.visit("/").status == 200
-    wait_until(lambda: with_id(person, first).status == 303, "the old id is refused", within=3)
-    assert person.is_in()
+    person, first = replaced(pacing)
     assert with_id(person, first, **{"User-Agent": "curl/8.0"}).status == 303
     assert not person.is_in()
 
@@ -127,6 +131,22 @@ def test_machine_polling_keeps_nobody_logged_in(pacing):
         return not person.authenticated()
 
     wait_until(poll, "polling does not move the idle clock", within=8, every=0.3)
+
+
+def test_a_rule_can_leave_the_idle_clock_alone(pacing):
+    person = Person(pacing, "poll.test")
+    person.login()
+    began = time.monotonic()
+    # Pages elsewhere on the site keep the session, for twice as long as it may be idle.
+    while time.monotonic() - began < 6:
+        assert person.visit("/").status == 200
+        time.sleep(0.5)
+
+    def poll():
+        person.visit("/poll/news")
+        return not person.authenticated()
+
+    wait_until(poll, "asking under the rule does not move the idle clock", within=6, every=0.3)
 
 
 def test_a_bound_session_is_not_good_in_another_kind_of_browser(pacing):
