@@ -33,7 +33,6 @@ pub(crate) const fn ended(why: Why) -> &'static str {
         Why::Stolen => {
             "You were signed out because somebody else may have used your session. If that was not you with an old copy of your browser, change your password."
         }
-        Why::EndedElsewhere => "You signed out from another device.",
     }
 }
 

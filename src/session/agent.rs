@@ -23,16 +23,6 @@ impl Family {
         };
         Self(place(&BROWSERS) << 4 | place(&SYSTEMS))
     }
-
-    /// The family as a store keeps it.
-    pub const fn to_byte(self) -> u8 {
-        self.0
-    }
-
-    /// A family that a store has kept.
-    pub const fn from_byte(byte: u8) -> Self {
-        Self(byte)
-    }
 }
 
 #[cfg(test)]

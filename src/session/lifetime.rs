@@ -73,13 +73,11 @@ pub enum Why {
     TooMany,
     /// Two people held it.
     Stolen,
-    /// The same user ended it from another browser.
-    EndedElsewhere,
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Idle,
         Self::Absolute,
         Self::LoggedOut,
@@ -88,7 +86,6 @@ impl Why {
         Self::Administrator,
         Self::TooMany,
         Self::Stolen,
-        Self::EndedElsewhere,
     ];
 
     /// The reason as one word of a log line or an address.
@@ -102,7 +99,6 @@ impl Why {
             Self::Administrator => "administrator",
             Self::TooMany => "too_many",
             Self::Stolen => "stolen",
-            Self::EndedElsewhere => "ended_elsewhere",
         }
     }
 }

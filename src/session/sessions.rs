@@ -31,12 +31,9 @@ use crate::session::cache::Cache;
 use crate::session::grant::Checked;
 use crate::session::grant::Finding;
 use crate::session::grant::Grant;
-use crate::session::id::SessionId;
 use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Why;
 use crate::session::live::Session;
-use crate::session::store::Cursor;
-use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::store::memory::Memory;
@@ -90,7 +87,7 @@ pub struct Request<'a> {
     pub policy: &'a Policy,
     /// Who sent it.
     pub client: ClientAddr,
-    /// What the sender says it is.
+    /// What the sender says it is; of no account to [`Sessions::check`] where the policy binds to nothing.
     pub user_agent: &'a str,
     /// When.
     pub now: Timestamp,
@@ -171,22 +168,10 @@ impl<S: Store> Sessions<S> {
     /// Ends all sessions of a user, and tells how many there were. A login of the same user that is under way may
     /// begin one afterwards: let it look at the user again when it is done.
     pub async fn end_user(&self, user: &UserName, why: Why) -> Result<usize, StoreError> {
-        self.end_others(user, None, why).await
-    }
-
-    /// [`Sessions::end_user`], but for the session `but`.
-    pub async fn end_others(
-        &self,
-        user: &UserName,
-        but: Option<SessionId>,
-        why: Why,
-    ) -> Result<usize, StoreError> {
-        let mut ended = 0;
-        for session in self.store.of_user(user).await? {
-            if Some(session.id()) != but {
-                self.end(&self.cache.shared(session), why).await?;
-                ended += 1;
-            }
+        let sessions = self.store.of_user(user).await?;
+        let ended = sessions.len();
+        for session in sessions {
+            self.end(&self.cache.shared(session), why).await?;
         }
         Ok(ended)
     }
@@ -202,18 +187,6 @@ impl<S: Store> Sessions<S> {
         }
         live.sort_by_key(|session| std::cmp::Reverse((session.times().began, session.id())));
         Ok(live)
-    }
-
-    /// The session with this id.
-    pub async fn load(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
-        Ok(self.store.load(id).await?.map(|session| self.cache.shared(session)))
-    }
-
-    /// All sessions, some at a time.
-    pub async fn list(&self, from: Option<&Cursor>) -> Result<Page, StoreError> {
-        let page = self.store.list(from).await?;
-        let sessions = page.sessions.into_iter().map(|session| self.cache.shared(session)).collect();
-        Ok(Page { sessions, next: page.next })
     }
 
     /// Ends what has reached a limit of its own, and tells what that was. To be called at least once a minute

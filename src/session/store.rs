@@ -79,10 +79,6 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Arc<Session>>, StoreError>> + Send;
 
-    /// All sessions, some at a time: those behind `from`, or the first ones. A session that lives all the while is told
-    /// of once; one that begins or ends meanwhile may be.
-    fn list(&self, from: Option<&Cursor>) -> impl Future<Output = Result<Page, StoreError>> + Send;
-
     /// How many sessions are kept, as far as is known without asking another machine.
     fn count(&self) -> usize;
 
@@ -99,31 +95,6 @@ pub enum Created {
     Exists,
     /// There are as many as there may be.
     Full,
-}
-
-/// Some of all sessions.
-#[derive(Debug)]
-pub struct Page {
-    /// The sessions.
-    pub sessions: Vec<Arc<Session>>,
-    /// Where to go on; nothing at the end.
-    pub next: Option<Cursor>,
-}
-
-/// A place in a store's own order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor(Box<[u8]>);
-
-impl Cursor {
-    /// A place, in whatever form the store likes.
-    pub fn new(place: &[u8]) -> Self {
-        Self(place.into())
-    }
-
-    /// The place.
-    pub fn place(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 /// The store cannot answer; nothing is known about the session that was asked for.

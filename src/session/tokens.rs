@@ -77,11 +77,6 @@ impl Tokens {
         Self(Box::new([HostToken { host, current: hash, issued: now, renewal: None }]))
     }
 
-    /// Tokens as a store has kept them.
-    pub fn from_hosts(hosts: Vec<HostToken>) -> Self {
-        Self(hosts.into())
-    }
-
     /// Each host's token.
     pub fn hosts(&self) -> &[HostToken] {
         &self.0

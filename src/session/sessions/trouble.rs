@@ -16,6 +16,7 @@ use super::tests::find;
 use super::tests::limits;
 use super::tests::sessions;
 use super::*;
+use crate::session::id::SessionId;
 use crate::session::sessions::begin::BeginError;
 use crate::session::store::Created;
 use crate::session::store::conformance::Copies;
@@ -184,10 +185,6 @@ impl Store for Unsteady {
 
     async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<Session>>, StoreError> {
         self.up()?.overdue(now, limit).await
-    }
-
-    async fn list(&self, from: Option<&Cursor>) -> Result<Page, StoreError> {
-        self.up()?.list(from).await
     }
 
     fn count(&self) -> usize {

@@ -17,8 +17,6 @@ use crate::session::lifetime::Verdict;
 use crate::session::lifetime::verdict;
 use crate::session::live::Session;
 use crate::session::store::Created;
-use crate::session::store::Cursor;
-use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::token::TokenHash;
@@ -174,19 +172,6 @@ impl Store for Memory {
         }
     }
 
-    async fn list(&self, from: Option<&Cursor>) -> Result<Page, StoreError> {
-        let last = from.and_then(Mark::read);
-        let shelves = self.read()?;
-        let from: Bound<&dyn Place> = match &last {
-            None => Bound::Unbounded,
-            Some(mark) => Bound::Excluded(mark),
-        };
-        let behind = shelves.by_user.range::<dyn Place, _>((from, Bound::Unbounded));
-        let sessions: Vec<_> = behind.take(PAGE).map(|ByUser(session)| Arc::clone(session)).collect();
-        let next = sessions.last().filter(|_| sessions.len() == PAGE).map(|last| Mark::of(last).write());
-        Ok(Page { sessions, next })
-    }
-
     fn count(&self) -> usize {
         self.read().map_or(0, |shelves| shelves.by_user.len())
     }
@@ -203,7 +188,7 @@ fn is_over(session: &Session, now: Timestamp) -> bool {
 /// A session in the order of users' names, and of ids within one name.
 struct ByUser(Arc<Session>);
 
-/// A place in that order: a session's, one that a session had, or the one before all sessions of a name.
+/// A place in that order: a session's, or the one before all sessions of a name.
 trait Place {
     fn place(&self) -> (&UserName, Option<SessionId>);
 }
@@ -223,34 +208,6 @@ impl Place for Session {
 impl Place for UserName {
     fn place(&self) -> (&UserName, Option<SessionId>) {
         (self, None)
-    }
-}
-
-/// The place of a session that may be gone: where a list goes on.
-struct Mark {
-    id: SessionId,
-    user: UserName,
-}
-
-impl Mark {
-    fn of(session: &Session) -> Self {
-        Self { id: session.id(), user: session.user().name.clone() }
-    }
-
-    fn write(&self) -> Cursor {
-        Cursor::new(&[&self.id.to_bytes(), self.user.as_str().as_bytes()].concat())
-    }
-
-    fn read(cursor: &Cursor) -> Option<Self> {
-        let (id, user) = cursor.place().split_first_chunk()?;
-        let user = UserName::parse(str::from_utf8(user).ok()?)?;
-        Some(Self { id: SessionId::from_bytes(*id), user })
-    }
-}
-
-impl Place for Mark {
-    fn place(&self) -> (&UserName, Option<SessionId>) {
-        (&self.user, Some(self.id))
     }
 }
 
