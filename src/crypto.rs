@@ -12,6 +12,7 @@ use data_encoding::BASE64URL_NOPAD;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 /// A value that must never reach a log, a page or an error text: it has no `Display` or `Serialize`, its `Debug`
 /// shows nothing, and its memory is wiped when it is dropped.
@@ -74,8 +75,8 @@ pub fn from_base64url(text: &[u8]) -> Option<Vec<u8>> {
     BASE64URL_NOPAD.decode(text).ok()
 }
 
-/// A key of the gateway's own. Each use derives its own key from it by a label (HKDF, RFC 5869), so that a value
-/// made for one purpose is refused for every other.
+/// A key. Each use derives its own key from it by a label (HKDF, RFC 5869), so that a value made for one purpose is
+/// refused for every other.
 #[derive(Debug)]
 pub struct Key(Secret<[u8; 32]>);
 
@@ -90,23 +91,20 @@ impl Key {
         Self(Secret::new(bytes))
     }
 
-    /// A sealer for values of one purpose (authenticated encryption, AES-256-GCM with random nonces).
-    #[expect(clippy::expect_used, reason = "the key has the algorithm's length by its type")]
-    #[expect(clippy::missing_panics_doc, reason = "it cannot happen")]
+    /// A sealer for values of one purpose, by this key alone.
     pub fn sealer(&self, label: &'static str) -> Sealer {
-        let mut bytes = self.derive(label);
-        let key =
-            aead::RandomizedNonceKey::new(&aead::AES_256_GCM, &bytes).expect("32 bytes are an AES-256 key");
-        bytes.zeroize();
-        Sealer(key)
+        Sealer { newest: self.cipher(label), older: Box::default() }
     }
 
-    /// A keyed hash for values of one purpose (HMAC-SHA-256).
-    pub fn mac(&self, label: &'static str) -> Mac {
-        let mut bytes = self.derive(label);
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
-        bytes.zeroize();
-        Mac(key)
+    #[expect(clippy::expect_used, reason = "the key has the algorithm's length by its type")]
+    fn cipher(&self, label: &'static str) -> aead::RandomizedNonceKey {
+        let bytes = Zeroizing::new(self.derive(label));
+        aead::RandomizedNonceKey::new(&aead::AES_256_GCM, &*bytes).expect("32 bytes are an AES-256 key")
+    }
+
+    fn keyed_hash(&self, label: &'static str) -> hmac::Key {
+        let bytes = Zeroizing::new(self.derive(label));
+        hmac::Key::new(hmac::HMAC_SHA256, &*bytes)
     }
 
     #[expect(clippy::expect_used, reason = "HKDF-SHA-256 always yields 32 bytes")]
@@ -121,9 +119,46 @@ impl Key {
     }
 }
 
+/// The gateway's own keys: everything is made with the newest, and what was made with an older one is still good.
+/// So keys are changed without logging anyone out (NIST SP 800-57 §5.3.6: one key protects, several check).
+#[derive(Debug)]
+pub struct Keys {
+    newest: Key,
+    older: Vec<Key>,
+}
+
+impl Keys {
+    /// The newest key, and those before it.
+    pub const fn new(newest: Key, older: Vec<Key>) -> Self {
+        Self { newest, older }
+    }
+
+    /// A sealer for values of one purpose (authenticated encryption, AES-256-GCM with random nonces).
+    pub fn sealer(&self, label: &'static str) -> Sealer {
+        let older = self.older.iter().map(|key| key.cipher(label)).collect();
+        Sealer { newest: self.newest.cipher(label), older }
+    }
+
+    /// A keyed hash for values of one purpose (HMAC-SHA-256).
+    pub fn mac(&self, label: &'static str) -> Mac {
+        let older = self.older.iter().map(|key| key.keyed_hash(label)).collect();
+        Mac { newest: self.newest.keyed_hash(label), older }
+    }
+}
+
+impl From<Key> for Keys {
+    /// One key, and none before it.
+    fn from(key: Key) -> Self {
+        Self::new(key, Vec::new())
+    }
+}
+
 /// Seals values so that nobody without the key can read or make them.
 #[derive(Debug)]
-pub struct Sealer(aead::RandomizedNonceKey);
+pub struct Sealer {
+    newest: aead::RandomizedNonceKey,
+    older: Box<[aead::RandomizedNonceKey]>,
+}
 
 impl Sealer {
     /// Encrypts and authenticates `plain`; `bound_to` must be given again to open it. Base64url text.
@@ -134,7 +169,7 @@ impl Sealer {
     pub fn seal(&self, plain: &[u8], bound_to: &[u8]) -> String {
         let mut buffer = plain.to_vec();
         let nonce = self
-            .0
+            .newest
             .seal_in_place_append_tag(aead::Aad::from(bound_to), &mut buffer)
             .expect("sealing a short value cannot fail");
         let mut out = nonce.as_ref().to_vec();
@@ -142,42 +177,73 @@ impl Sealer {
         base64url(&out)
     }
 
-    /// What was sealed, or nothing if the text was not made by [`Sealer::seal`] with this key and this `bound_to`.
+    /// What was sealed, or nothing if the text was not made by [`Sealer::seal`] with one of these keys and this
+    /// `bound_to`.
     pub fn open(&self, sealed: &[u8], bound_to: &[u8]) -> Option<Vec<u8>> {
-        let mut bytes = from_base64url(sealed)?;
-        let (nonce, body) = bytes.split_at_mut_checked(aead::NONCE_LEN)?;
-        let nonce = aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let plain = self.0.open_in_place(nonce, aead::Aad::from(bound_to), body).ok()?;
-        Some(plain.to_vec())
+        let bytes = from_base64url(sealed)?;
+        let mut keys = std::iter::once(&self.newest).chain(&self.older);
+        keys.find_map(|key| open(key, bytes.clone(), bound_to))
     }
+}
+
+fn open(key: &aead::RandomizedNonceKey, mut bytes: Vec<u8>, bound_to: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, body) = bytes.split_at_mut_checked(aead::NONCE_LEN)?;
+    let nonce = aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let plain = key.open_in_place(nonce, aead::Aad::from(bound_to), body).ok()?;
+    Some(plain.to_vec())
 }
 
 /// A keyed hash.
 #[derive(Debug)]
-pub struct Mac(hmac::Key);
+pub struct Mac {
+    newest: hmac::Key,
+    older: Box<[hmac::Key]>,
+}
 
 impl Mac {
     /// The keyed hash of `parts`. Each part is preceded by its length, so that no two lists of parts look alike.
     pub fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        let mut out = [0; 32];
-        out.copy_from_slice(context.sign().as_ref());
-        out
+        keyed_hash(&self.newest, parts)
     }
 
-    /// Whether `tag` is the keyed hash of `parts`; takes the same time wherever it differs.
+    /// Whether `tag` is the keyed hash of `parts` under one of these keys; takes the same time wherever it differs.
     pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
-        constant_time_eq(&self.sign(parts), tag)
+        let mut keys = std::iter::once(&self.newest).chain(&self.older);
+        keys.any(|key| constant_time_eq(&keyed_hash(key, parts), tag))
     }
+}
+
+fn keyed_hash(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn keys(newest: [u8; 32], older: &[[u8; 32]]) -> Keys {
+        Keys::new(Key::from_bytes(newest), older.iter().copied().map(Key::from_bytes).collect())
+    }
+
+    #[test]
+    fn what_an_older_key_made_is_good_until_that_key_is_gone() {
+        let [first, second, third] = [keys([1; 32], &[]), keys([2; 32], &[[1; 32]]), keys([2; 32], &[])];
+        let (sealed, tag) = (first.sealer("x").seal(b"value", b""), first.mac("x").sign(&[b"value"]));
+        assert_eq!(second.sealer("x").open(sealed.as_bytes(), b"").unwrap(), b"value");
+        assert!(second.mac("x").verify(&[b"value"], &tag));
+        assert!(third.sealer("x").open(sealed.as_bytes(), b"").is_none());
+        assert!(!third.mac("x").verify(&[b"value"], &tag));
+        let (sealed, tag) = (second.sealer("x").seal(b"value", b""), second.mac("x").sign(&[b"value"]));
+        assert!(first.sealer("x").open(sealed.as_bytes(), b"").is_none());
+        assert!(third.mac("x").verify(&[b"value"], &tag) && !first.mac("x").verify(&[b"value"], &tag));
+    }
 
     #[test]
     fn a_sealed_value_opens_only_with_its_key_label_and_binding() {
@@ -202,7 +268,7 @@ mod tests {
 
     #[test]
     fn parts_cannot_be_shifted_between_fields() {
-        let mac = Key::generate().mac("form");
+        let mac = keys([7; 32], &[]).mac("form");
         let tag = mac.sign(&[b"ab", b"c"]);
         assert!(mac.verify(&[b"ab", b"c"], &tag));
         assert!(!mac.verify(&[b"a", b"bc"], &tag));

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::clock::Timestamp;
-use crate::crypto::Key;
+use crate::crypto::Keys;
 use crate::login::cookies::Devices;
 use crate::login::directory::Directory;
 use crate::login::form::Tokens;
@@ -140,7 +140,7 @@ impl Login {
     /// Reads the users file, the logo and the style sheet, and starts the threads that check passwords.
     pub fn new(
         settings: &Settings,
-        key: &Key,
+        keys: &Keys,
         sessions: Arc<Sessions>,
         audit: Audit,
         clock: Clock,
@@ -153,10 +153,10 @@ impl Login {
             audit,
             clock,
             pages: Arc::new(Pages::new(look)),
-            targets: Targets::new(key),
-            tokens: Tokens::new(key),
-            tickets: Tickets::new(key),
-            devices: Devices::new(key),
+            targets: Targets::new(keys),
+            tokens: Tokens::new(keys),
+            tickets: Tickets::new(keys),
+            devices: Devices::new(keys),
             attempts: settings.attempts,
             throttle: Mutex::new(Throttle::new(settings.attempts)),
             pool: Pool::start().map_err(StartError::Threads)?,

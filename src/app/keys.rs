@@ -1,4 +1,4 @@
-//! The gateway's own key: read from its file, which is made at the first start.
+//! The gateway's own keys: read from their file, which is made at the first start.
 
 use std::io;
 use std::path::Path;
@@ -9,9 +9,10 @@ use zeroize::Zeroizing;
 use crate::config::keys;
 use crate::crypto;
 use crate::crypto::Key;
+use crate::crypto::Keys;
 use crate::files;
 
-/// Why the key could not be had.
+/// Why the keys could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The file cannot be used as it is.
@@ -32,22 +33,21 @@ pub enum KeysError {
     },
 }
 
-/// Reads the newest key in `file`, or makes the file with one key in it.
-pub(crate) fn load_or_make(file: &Path) -> Result<Key, KeysError> {
+/// Reads the keys in `file`, or makes the file with one key in it.
+pub(crate) fn load_or_make(file: &Path) -> Result<Keys, KeysError> {
     if !file.exists() {
         return make(file).map_err(|source| KeysError::NotMade { file: file.to_owned(), source });
     }
     let unusable = |source| KeysError::Unusable { file: file.to_owned(), source };
-    let found = keys::read(file).map_err(unusable)?;
-    found.into_iter().next().ok_or_else(|| unusable(keys::KeysError::Empty))
+    keys::read(file).map_err(unusable)
 }
 
-fn make(file: &Path) -> io::Result<Key> {
+fn make(file: &Path) -> io::Result<Keys> {
     let bytes: [u8; 32] = crypto::random();
     let line = Zeroizing::new(format!("{}\n", crypto::base64url(&bytes)));
     // Whole or not at all: half a key would keep the gateway from ever starting again.
     files::create(file, line.as_bytes(), 0o600)?;
-    Ok(Key::from_bytes(bytes))
+    Ok(Key::from_bytes(bytes).into())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto;
 use crate::crypto::Key;
+use crate::crypto::Keys;
 
 /// Why a file of keys cannot be used. The text never shows any of the file.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +41,11 @@ pub enum KeysError {
     Empty,
 }
 
-/// Reads the keys in `path`, at least one, in the order of the file.
+/// Reads the keys in `path`: the first is the newest.
 ///
 /// # Errors
 /// If the file is missing, readable by others, or holds anything but keys.
-pub fn read(path: &Path) -> Result<Vec<Key>, KeysError> {
+pub fn read(path: &Path) -> Result<Keys, KeysError> {
     let mode = fs::metadata(path)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeysError::Open { mode });
@@ -52,7 +53,7 @@ pub fn read(path: &Path) -> Result<Vec<Key>, KeysError> {
     parse(&Zeroizing::new(fs::read(path)?))
 }
 
-fn parse(text: &[u8]) -> Result<Vec<Key>, KeysError> {
+fn parse(text: &[u8]) -> Result<Keys, KeysError> {
     let mut keys = Vec::new();
     for (place, written) in text.split(|byte| *byte == b'\n').enumerate() {
         let written = written.trim_ascii();
@@ -67,10 +68,9 @@ fn parse(text: &[u8]) -> Result<Vec<Key>, KeysError> {
         }
         keys.push(Key::from_bytes(*bytes));
     }
-    if keys.is_empty() {
-        return Err(KeysError::Empty);
-    }
-    Ok(keys)
+    let mut keys = keys.into_iter();
+    let newest = keys.next().ok_or(KeysError::Empty)?;
+    Ok(Keys::new(newest, keys.collect()))
 }
 
 fn decode(written: &[u8]) -> Option<[u8; 32]> {
@@ -89,7 +89,11 @@ mod tests {
     fn both_spellings_are_keys_and_comments_are_not() {
         let base64url = crypto::base64url(&crypto::random::<32>());
         let text = format!("# newest\n{base64url}\n\n{}\n", "0123456789abcdefABCDEF0123456789".repeat(2));
-        assert_eq!(parse(text.as_bytes()).unwrap().len(), 2);
+        let both = parse(text.as_bytes()).unwrap();
+        for line in text.lines().filter(|line| line.len() > 40) {
+            let tag = parse(line.as_bytes()).unwrap().mac("x").sign(&[b"y"]);
+            assert!(both.mac("x").verify(&[b"y"], &tag));
+        }
     }
 
     #[test]

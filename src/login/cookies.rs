@@ -7,7 +7,7 @@ use cookie::time::OffsetDateTime;
 use http::HeaderMap;
 use http::HeaderValue;
 
-use crate::crypto::Key;
+use crate::crypto::Keys;
 use crate::crypto::Mac;
 use crate::crypto::base64url;
 use crate::crypto::from_base64url;
@@ -89,8 +89,8 @@ pub(crate) struct Devices(Mac);
 
 impl Devices {
     /// With a key derived from the gateway's.
-    pub(crate) fn new(key: &Key) -> Self {
-        Self(key.mac("known device"))
+    pub(crate) fn new(keys: &Keys) -> Self {
+        Self(keys.mac("known device"))
     }
 
     /// The device, if `user` logged in on it before.
@@ -150,6 +150,7 @@ fn written(name: &str, value: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::Key;
 
     fn headers(cookie: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_device_tells_whose_cookies_it_holds_until_they_log_out() {
-        let devices = Devices::new(&Key::generate());
+        let devices = Devices::new(&Key::generate().into());
         let (alice, bob) = (UserName::parse("alice").unwrap(), UserName::parse("bob").unwrap());
         let pair = |set: HeaderValue| headers(set.to_str().unwrap().split(';').next().unwrap());
         let used = pair(devices.remember(&alice).unwrap());
@@ -222,13 +223,13 @@ mod tests {
 
     #[test]
     fn a_device_is_known_for_the_one_who_logged_in_on_it() {
-        let devices = Devices::new(&Key::generate());
+        let devices = Devices::new(&Key::generate().into());
         let (alice, bob) = (UserName::parse("alice").unwrap(), UserName::parse("bob").unwrap());
         let set = devices.remember(&alice).unwrap();
         let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
         assert!(devices.known(&headers(&pair), &alice).is_some());
         assert!(devices.known(&headers(&pair), &bob).is_none());
-        assert!(Devices::new(&Key::generate()).known(&headers(&pair), &alice).is_none());
+        assert!(Devices::new(&Key::generate().into()).known(&headers(&pair), &alice).is_none());
         assert!(devices.known(&HeaderMap::new(), &alice).is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode;
 
 use crate::clock::Timestamp;
-use crate::crypto::Key;
+use crate::crypto::Keys;
 use crate::crypto::Mac;
 use crate::crypto::Secret;
 use crate::crypto::base64url;
@@ -132,8 +132,8 @@ impl Tokens {
     pub(crate) const GOOD_FOR: Duration = Duration::from_mins(10);
 
     /// With a key derived from the gateway's.
-    pub(crate) fn new(key: &Key) -> Self {
-        Self(key.mac("form token"))
+    pub(crate) fn new(keys: &Keys) -> Self {
+        Self(keys.mac("form token"))
     }
 
     /// A token for a form that is shown now.
@@ -166,6 +166,7 @@ fn parts<'a>(shown: &'a Shown<'_>, issued: &'a [u8; 8]) -> [&'a [u8]; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::Key;
 
     #[test]
     fn a_form_is_decoded_as_browsers_encode_it() {
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_token_holds_for_its_holder_purpose_and_host_and_ten_minutes() {
-        let tokens = Tokens::new(&Key::generate());
+        let tokens = Tokens::new(&Key::generate().into());
         let now = Timestamp::from_millis(50_000);
         let (app, other) = (Host::parse("app.example").unwrap(), Host::parse("other.example").unwrap());
         let shown = |holder: &str, purpose, host| Shown { holder: holder.to_owned(), purpose, host };

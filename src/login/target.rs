@@ -9,7 +9,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use crate::clock::Timestamp;
-use crate::crypto::Key;
+use crate::crypto::Keys;
 use crate::crypto::Sealer;
 use crate::login::PREFIX;
 use crate::net::Host;
@@ -96,8 +96,8 @@ impl Targets {
     const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 
     /// With a key derived from the gateway's.
-    pub(crate) fn new(key: &Key) -> Self {
-        Self(key.sealer("return target"))
+    pub(crate) fn new(keys: &Keys) -> Self {
+        Self(keys.sealer("return target"))
     }
 
     /// The sealed form of a destination on `host`.
@@ -146,6 +146,7 @@ fn reason_of(code: u8) -> Option<Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::Key;
 
     fn host(name: &str) -> Host {
         Host::parse(name).unwrap()
@@ -247,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_sealed_destination_opens_on_its_host_for_a_week() {
-        let targets = Targets::new(&Key::generate());
+        let targets = Targets::new(&Key::generate().into());
         let issued = Timestamp::from_millis(1_000_000);
         let app = host("app.example");
         for (_, reason) in REASONS {
@@ -264,7 +265,7 @@ mod tests {
 
     #[test]
     fn what_was_not_sealed_here_does_not_open() {
-        let targets = Targets::new(&Key::generate());
+        let targets = Targets::new(&Key::generate().into());
         for bad in ["", "/", "/a", "//evil.test", "AAAA", "%2Fa"] {
             assert_eq!(targets.open(bad, &host("app.example"), Timestamp::from_millis(0)), None);
         }

@@ -210,7 +210,7 @@ mod tests {
         use crate::crypto::Key;
         use crate::identity::user::UserName;
         use crate::login::cookies::Devices;
-        let devices = Devices::new(&Key::from_bytes([1; 32]));
+        let devices = Devices::new(&Key::from_bytes([1; 32]).into());
         let name = UserName::parse(headers).unwrap();
         let set = devices.remember(&name).unwrap();
         let mut map = http::HeaderMap::new();

@@ -5,7 +5,7 @@
 //! cookie and lasts ten minutes.
 
 use crate::clock::Timestamp;
-use crate::crypto::Key;
+use crate::crypto::Keys;
 use crate::crypto::Sealer;
 use crate::crypto::sha256;
 use crate::identity::user::UserName;
@@ -44,8 +44,8 @@ pub(crate) struct Tickets(Sealer);
 
 impl Tickets {
     /// With a key derived from the gateway's.
-    pub(crate) fn new(key: &Key) -> Self {
-        Self(key.sealer("password change"))
+    pub(crate) fn new(keys: &Keys) -> Self {
+        Self(keys.sealer("password change"))
     }
 
     /// The sealed form, for the browser with this pre-login cookie on this host.
@@ -83,12 +83,13 @@ fn bound_to(pre: &str, host: &Host) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::Key;
     use crate::login::hash::Cost;
     use std::time::Duration;
 
     #[test]
     fn a_ticket_is_for_one_browser_one_host_one_hash_and_ten_minutes() {
-        let tickets = Tickets::new(&Key::generate());
+        let tickets = Tickets::new(&Key::generate().into());
         let (app, other) = (Host::parse("app.example").unwrap(), Host::parse("other.example").unwrap());
         let now = Timestamp::from_millis(1_000);
         let (hash, next) = (Hash::of_nobody(Cost::OURS).unwrap(), Hash::of_nobody(Cost::OURS).unwrap());
