@@ -62,7 +62,7 @@ fn house(size: usize) -> House {
         max_per_user: 10,
         at_limit: AtLimit::EndOldest,
     };
-    let sessions = Arc::new(Sessions::new(&settings, Memory::new()));
+    let sessions = Arc::new(Sessions::new(&settings, Memory::new().into()));
     let mut begun: Vec<(String, Arc<Session>)> = (0..size)
         .map(|number| {
             let user = User {

@@ -222,15 +222,15 @@ fn compose(
     metrics: Arc<Metrics>,
 ) -> Result<Shared, StartError> {
     make_state_dir(&config.state_dir)?;
-    let key = keys::load_or_make(&config.keys.unwrap_or_else(|| config.state_dir.join("keys")))?;
+    let keys = keys::load_or_make(&config.keys.unwrap_or_else(|| config.state_dir.join("keys")))?;
     let audit = Audit::start(&config.telemetry.audit, config.telemetry.format).map_err(StartError::Audit)?;
     let access_log = AccessLog::start(&config.telemetry).map_err(StartError::Threads)?;
     crash::tell_panics(audit.clone(), clock.clone()).map_err(StartError::Threads)?;
     let (ends, time) = (audit.clone(), clock.clone());
-    let sessions = Sessions::new(&config.sessions, Memory::new())
+    let sessions = Sessions::new(&config.sessions, Memory::new().into())
         .tell_ends(move |session, why| upkeep::tell_end(&ends, time.now(), session, why));
     let sessions = Arc::new(sessions);
-    let login = Login::new(&config.login, &key, Arc::clone(&sessions), audit.clone(), clock.clone())?;
+    let login = Login::new(&config.login, &keys, Arc::clone(&sessions), audit.clone(), clock.clone())?;
     let ways = config.sites.iter().map(|site| Upstream::new(site.upstream.clone()).map(Arc::new));
     let upstreams = ways.collect::<Result<Vec<_>, _>>()?;
     // It lives as long as the process, and is compared on every request.

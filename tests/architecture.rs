@@ -157,7 +157,7 @@ fn no_store_knows_a_token() {
         if file.starts_with(&root) || file == root.with_extension("rs") {
             let named = lines_with(&file, &["Token", "Secret"]);
             // What is made of hashes alone.
-            let harmless = ["TokenHash", "TokenKey", "Tokens"];
+            let harmless = ["TokenHash", "TokenKey", "HostToken", "Tokens"];
             let rest =
                 |line: &&String| harmless.iter().fold((*line).clone(), |line, word| line.replace(word, ""));
             let tokens = |line: &&String| ["Token", "Secret"].iter().any(|word| rest(line).contains(word));

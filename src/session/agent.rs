@@ -5,7 +5,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family(u8);
 
-/// The first that occurs decides: newer browsers name the older ones they are like.
+/// The first that occurs decides: newer browsers name the older ones they are like. Stores keep the places in these
+/// lists: what is added goes to the end, and where its place in the order matters, sessions begin anew.
 const BROWSERS: [&str; 8] =
     ["Edg", "OPR/", "SamsungBrowser", "Firefox/", "Chrome/", "CriOS/", "Safari/", "curl/"];
 /// Likewise: a phone's Android also says Linux.
@@ -14,6 +15,16 @@ const SYSTEMS: [&str; 7] = ["Android", "iPhone", "iPad", "Windows", "Macintosh",
 impl Family {
     /// The family of who says nothing.
     pub const UNKNOWN: Self = Self(0);
+
+    /// The family as stores keep it.
+    pub(super) const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// A family that a store has kept.
+    pub(super) const fn from_number(number: u8) -> Self {
+        Self(number)
+    }
 
     /// The family a `User-Agent` field belongs to.
     pub fn of(agent: &str) -> Self {

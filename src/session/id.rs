@@ -17,16 +17,32 @@ impl SessionId {
         Self(u64::from_be_bytes(crypto::random()))
     }
 
+    /// The id as a store keeps it.
+    pub const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// An id that a store has kept.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+
+    /// Reads the 16 hexadecimal digits of [`SessionId::text`].
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
+        Some(Self::from_bytes(bytes.try_into().ok()?))
+    }
+
     /// Its 16 hexadecimal digits, without an allocation.
     pub fn text(self) -> SessionIdText {
         let mut digits = [b'0'; 16];
-        HEXLOWER.encode_mut(&self.0.to_be_bytes(), &mut digits);
+        HEXLOWER.encode_mut(&self.to_bytes(), &mut digits);
         SessionIdText(digits)
     }
 
     /// One of 256 groups that sessions fall into evenly.
     pub(super) const fn stripe(self) -> u8 {
-        let [first, ..] = self.0.to_be_bytes();
+        let [first, ..] = self.to_bytes();
         first
     }
 }
@@ -64,5 +80,9 @@ mod tests {
         assert_ne!(ids[0], ids[1]);
         assert!(ids.iter().all(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
         assert_eq!(SessionId(0xab).to_string(), "00000000000000ab");
+        assert_eq!(SessionId::parse("00000000000000ab"), Some(SessionId(0xab)));
+        for bad in ["", "ab", "00000000000000AB", "00000000000000abc", "0x000000000000ab"] {
+            assert_eq!(SessionId::parse(bad), None, "{bad}");
+        }
     }
 }

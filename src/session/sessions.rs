@@ -36,7 +36,7 @@ use crate::session::lifetime::Why;
 use crate::session::live::Session;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
-use crate::session::store::memory::Memory;
+use crate::session::store::Stores;
 use crate::session::token::TokenHash;
 
 pub use crate::session::sessions::begin::BeginError;
@@ -55,7 +55,7 @@ const SWEEP_STEP: usize = 64;
 const SWEEP_PAGE: usize = 1024;
 
 /// All sessions over one store.
-pub struct Sessions<S = Memory> {
+pub struct Sessions<S = Stores> {
     store: S,
     cache: Cache,
     ended: sync::Cache<TokenHash, Ended>,

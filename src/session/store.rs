@@ -3,6 +3,8 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod memory;
+pub mod row;
+mod stores;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use crate::session::id::SessionId;
 use crate::session::live::Session;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Tokens;
+
+pub use crate::session::store::stores::Stores;
 
 /// A store of sessions, by their ids and by the hashes of their tokens; it never sees a token.
 ///
@@ -79,6 +83,14 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Arc<Session>>, StoreError>> + Send;
 
+    /// All sessions, at most `limit` at a time: those behind `from`, or the first ones. A session that lives all the
+    /// while is told of at least once; one that begins or ends meanwhile may be.
+    fn list(
+        &self,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
     /// How many sessions are kept, as far as is known without asking another machine.
     fn count(&self) -> usize;
 
@@ -95,6 +107,31 @@ pub enum Created {
     Exists,
     /// There are as many as there may be.
     Full,
+}
+
+/// Some of all sessions.
+#[derive(Debug)]
+pub struct Page {
+    /// The sessions.
+    pub sessions: Vec<Arc<Session>>,
+    /// Where to go on; nothing at the end.
+    pub next: Option<Cursor>,
+}
+
+/// A place in a store's own order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(Box<[u8]>);
+
+impl Cursor {
+    /// A place, in whatever form the store likes.
+    pub fn new(place: &[u8]) -> Self {
+        Self(place.into())
+    }
+
+    /// The place.
+    pub fn place(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The store cannot answer; nothing is known about the session that was asked for.

@@ -77,6 +77,11 @@ impl Tokens {
         Self(Box::new([HostToken { host, current: hash, issued: now, renewal: None }]))
     }
 
+    /// The tokens that a store has kept, one a host.
+    pub(super) fn of_hosts(hosts: Vec<HostToken>) -> Self {
+        Self(hosts.into())
+    }
+
     /// Each host's token.
     pub fn hosts(&self) -> &[HostToken] {
         &self.0

@@ -74,7 +74,7 @@ impl Gateway {
         let path = directory.path().join("users.yaml");
         let hash = Hash::make(&Password::new(SECRET).unwrap()).text();
         fs::write(&path, users.replace("HASH", &format!("'{hash}'"))).unwrap();
-        let key = Key::generate();
+        let keys = Key::generate().into();
         let lifetime = Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap();
         let session_settings = session::Settings {
             cookie_name: SESSION.to_owned(),
@@ -84,7 +84,7 @@ impl Gateway {
             max_per_user: 10,
             at_limit: AtLimit::EndOldest,
         };
-        let sessions = Arc::new(Sessions::new(&session_settings, Memory::new()));
+        let sessions = Arc::new(Sessions::new(&session_settings, Memory::new().into()));
         let settings = Settings {
             users: path.clone(),
             attempts: Attempts {
@@ -96,7 +96,7 @@ impl Gateway {
         };
         let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
         let login =
-            Login::new(&settings, &key, Arc::clone(&sessions), Audit::silent(), clock.clone()).unwrap();
+            Login::new(&settings, &keys, Arc::clone(&sessions), Audit::silent(), clock.clone()).unwrap();
         Self {
             login: Arc::new(login),
             sessions,

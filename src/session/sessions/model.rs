@@ -17,6 +17,7 @@ use crate::session::lifetime::Times;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::verdict;
 use crate::session::store::conformance::Copies;
+use crate::session::store::memory::Memory;
 use crate::session::token::Token;
 
 const USERS: [&str; 3] = ["ada", "bob", "eve"];

@@ -12,6 +12,7 @@ use crate::session::SameSite;
 use crate::session::renewal::Pace;
 use crate::session::sessions::begin::BeginError;
 use crate::session::store::conformance::Copies;
+use crate::session::store::memory::Memory;
 use crate::session::token::Token;
 
 pub(super) const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0";

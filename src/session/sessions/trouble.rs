@@ -19,6 +19,8 @@ use super::*;
 use crate::session::id::SessionId;
 use crate::session::sessions::begin::BeginError;
 use crate::session::store::Created;
+use crate::session::store::Cursor;
+use crate::session::store::Page;
 use crate::session::store::conformance::Copies;
 use crate::session::token::Token;
 use crate::session::tokens::Tokens;
@@ -185,6 +187,10 @@ impl Store for Unsteady {
 
     async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<Session>>, StoreError> {
         self.up()?.overdue(now, limit).await
+    }
+
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.up()?.list(from, limit).await
     }
 
     fn count(&self) -> usize {

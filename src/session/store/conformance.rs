@@ -22,6 +22,8 @@ use crate::session::live::Session;
 use crate::session::record::Record;
 use crate::session::record::UserAgent;
 use crate::session::store::Created;
+use crate::session::store::Cursor;
+use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::token::Token;
@@ -217,6 +219,18 @@ async fn many_are_listed_completely(store: &impl Store) {
     assert_eq!(store.overdue(at(150), 1000).await.unwrap().len(), 1000);
     assert_eq!(store.of_user(&name("ada")).await.unwrap().len(), 2501);
     assert_eq!(store.count(), 2501);
+    let (mut listed, mut from) = (Vec::new(), None);
+    loop {
+        let Page { sessions, next } = store.list(from.as_ref(), 100).await.unwrap();
+        listed.extend(sessions.iter().map(|session| session.id()));
+        from = next;
+        if from.is_none() {
+            break;
+        }
+    }
+    listed.sort();
+    listed.dedup();
+    assert_eq!(listed.len(), 2501);
 }
 
 async fn create(store: &impl Store, session: &Arc<Session>) {
@@ -389,6 +403,14 @@ impl Store for Copies {
         let mut overdue = self.all(|session| is_over(session, now));
         overdue.truncate(limit);
         Ok(overdue)
+    }
+
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let from = from.map(|from| SessionId::from_bytes(from.place().try_into().unwrap()));
+        let mut sessions = self.all(|session| from.is_none_or(|from| session.id() > from));
+        sessions.truncate(limit);
+        let next = sessions.last().map(|last| Cursor::new(&last.id().to_bytes()));
+        Ok(Page { sessions, next })
     }
 
     fn count(&self) -> usize {

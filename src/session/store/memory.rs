@@ -17,6 +17,8 @@ use crate::session::lifetime::Verdict;
 use crate::session::lifetime::verdict;
 use crate::session::live::Session;
 use crate::session::store::Created;
+use crate::session::store::Cursor;
+use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::token::TokenHash;
@@ -172,6 +174,20 @@ impl Store for Memory {
         }
     }
 
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let last = from.and_then(Mark::read);
+        let shelves = self.read()?;
+        let from: Bound<&dyn Place> = match &last {
+            None => Bound::Unbounded,
+            Some(mark) => Bound::Excluded(mark),
+        };
+        let behind = shelves.by_user.range::<dyn Place, _>((from, Bound::Unbounded));
+        let limit = limit.min(PAGE);
+        let sessions: Vec<_> = behind.take(limit).map(|ByUser(session)| Arc::clone(session)).collect();
+        let next = sessions.last().filter(|_| sessions.len() == limit).map(|last| Mark::of(last).write());
+        Ok(Page { sessions, next })
+    }
+
     fn count(&self) -> usize {
         self.read().map_or(0, |shelves| shelves.by_user.len())
     }
@@ -208,6 +224,34 @@ impl Place for Session {
 impl Place for UserName {
     fn place(&self) -> (&UserName, Option<SessionId>) {
         (self, None)
+    }
+}
+
+/// The place of a session that may be gone: where a list goes on.
+struct Mark {
+    id: SessionId,
+    user: UserName,
+}
+
+impl Mark {
+    fn of(session: &Session) -> Self {
+        Self { id: session.id(), user: session.user().name.clone() }
+    }
+
+    fn write(&self) -> Cursor {
+        Cursor::new(&[&self.id.to_bytes(), self.user.as_str().as_bytes()].concat())
+    }
+
+    fn read(cursor: &Cursor) -> Option<Self> {
+        let (id, user) = cursor.place().split_first_chunk()?;
+        let user = UserName::parse(str::from_utf8(user).ok()?)?;
+        Some(Self { id: SessionId::from_bytes(*id), user })
+    }
+}
+
+impl Place for Mark {
+    fn place(&self) -> (&UserName, Option<SessionId>) {
+        (&self.user, Some(self.id))
     }
 }
 

@@ -1,0 +1,265 @@
+//! A session as bytes, for stores that write it down: what is secret is not in it, and what is clear cannot be forged.
+//!
+//! A row is a byte for the format, the version of the session, a keyed hash of the gateway's, and the rest. The hash is
+//! made over the session's id too, so that a row in another's place is no row (promise 1 of the contract). When it was
+//! last seen is written apart, since that changes often. Whoever can write to a store can still put an earlier row of a
+//! session back, or remove it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::crypto::Keys;
+use crate::crypto::Mac;
+use crate::identity::user::User;
+use crate::identity::user::UserName;
+use crate::net::ClientAddr;
+use crate::net::Host;
+use crate::session::agent::Family;
+use crate::session::id::SessionId;
+use crate::session::lifetime::Lifetime;
+use crate::session::live::Session;
+use crate::session::record::Record;
+use crate::session::record::UserAgent;
+use crate::session::token::TokenHash;
+use crate::session::tokens::HostToken;
+use crate::session::tokens::Next;
+use crate::session::tokens::Renewal;
+use crate::session::tokens::Retired;
+use crate::session::tokens::Tokens;
+
+/// The form of rows that this version writes and reads. It is the first byte of each.
+const FORMAT: u8 = 1;
+
+/// The bytes before the body: format, version and keyed hash.
+const HEAD: usize = 1 + 4 + 32;
+
+/// The length of a last-seen time: milliseconds and a keyed hash.
+pub const SEEN_LENGTH: usize = 8 + 32;
+
+/// Writes sessions down and reads them again.
+#[derive(Debug)]
+pub struct Rows {
+    session: Mac,
+    seen: Mac,
+}
+
+impl Rows {
+    /// Rows that are worth something to gateways with these keys alone.
+    pub fn new(keys: &Keys) -> Self {
+        Self { session: keys.mac("session row"), seen: keys.mac("session last seen") }
+    }
+
+    /// The row of a session with these tokens as its version `version`.
+    #[expect(clippy::expect_used, reason = "numbers, texts and lists of known length can always be written")]
+    #[expect(clippy::missing_panics_doc, reason = "it cannot happen")]
+    pub fn write(&self, session: &Session, tokens: &Tokens, version: u32) -> Vec<u8> {
+        let version = version.to_be_bytes();
+        let body = postcard::to_stdvec(&Body::of(session.record(), tokens)).expect("a row can be written");
+        let tag = self.session.sign(&[&session.id().to_bytes(), &[FORMAT], &version, &body]);
+        [&[FORMAT], version.as_slice(), &tag, &body].concat()
+    }
+
+    /// The session that was written as `row`, last seen at the time written as `seen`; nothing if either was not
+    /// written for this id by a gateway with one of these keys.
+    pub fn read(&self, id: SessionId, row: &[u8], seen: &[u8]) -> Option<Session> {
+        let (head, body) = row.split_first_chunk::<HEAD>()?;
+        let ([format], rest) = head.split_first_chunk::<1>()?;
+        let (version, tag) = rest.split_first_chunk::<4>()?;
+        let genuine = self.session.verify(&[&id.to_bytes(), &[*format], version, body], tag);
+        if *format != FORMAT || !genuine {
+            return None;
+        }
+        let body: Body<'_> = postcard::from_bytes(body).ok()?;
+        let (record, tokens) = body.parse()?;
+        Some(Session::new(id, record, tokens, self.read_seen(id, seen)?, u32::from_be_bytes(*version)))
+    }
+
+    /// When this session was last seen, as bytes.
+    pub fn write_seen(&self, id: SessionId, at: Timestamp) -> [u8; SEEN_LENGTH] {
+        let millis = at.as_millis().to_be_bytes();
+        let tag = self.seen.sign(&[&id.to_bytes(), &millis]);
+        let mut out = [0; SEEN_LENGTH];
+        out.iter_mut().zip(millis.into_iter().chain(tag)).for_each(|(to, from)| *to = from);
+        out
+    }
+
+    /// The time that was written as `seen`; nothing if it was not written for this id by a gateway with one of
+    /// these keys.
+    pub fn read_seen(&self, id: SessionId, seen: &[u8]) -> Option<Timestamp> {
+        let (millis, tag) = seen.split_first_chunk::<8>()?;
+        let genuine = self.seen.verify(&[&id.to_bytes(), millis], tag);
+        genuine.then(|| Timestamp::from_millis(u64::from_be_bytes(*millis)))
+    }
+}
+
+/// The version a row says it is, before anyone has looked whether it is genuine: what a store compares.
+pub fn version_of(row: &[u8]) -> Option<u32> {
+    let head = row.split_first_chunk::<HEAD>()?.0;
+    let (_, rest) = head.split_first_chunk::<1>()?;
+    Some(u32::from_be_bytes(*rest.first_chunk()?))
+}
+
+/// What is in a row. The order of the fields is the format.
+#[derive(Serialize, Deserialize)]
+struct Body<'a> {
+    user: &'a str,
+    email: Option<&'a str>,
+    display_name: Option<&'a str>,
+    groups: Vec<&'a str>,
+    client: std::net::IpAddr,
+    user_agent: Option<&'a str>,
+    family: u8,
+    began: u64,
+    idle_secs: u64,
+    absolute_secs: u64,
+    #[serde(borrow)]
+    tokens: Vec<BodyOfHost<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BodyOfHost<'a> {
+    #[serde(borrow)]
+    host: Cow<'a, str>,
+    current: [u8; 32],
+    issued: u64,
+    next: Option<([u8; 32], &'a str)>,
+    retired: Vec<([u8; 32], u64)>,
+}
+
+impl<'a> Body<'a> {
+    fn of(record: &'a Record, tokens: &'a Tokens) -> Self {
+        let Record { user, client, user_agent, began, lifetime, family } = record;
+        Self {
+            user: user.name.as_str(),
+            email: user.email.as_deref(),
+            display_name: user.display_name.as_deref(),
+            groups: user.groups.iter().map(|group| &**group).collect(),
+            client: ClientAddr::from(*client).0,
+            user_agent: user_agent.as_deref().map(UserAgent::as_str),
+            family: family.number(),
+            began: began.as_millis(),
+            idle_secs: lifetime.idle().as_secs(),
+            absolute_secs: lifetime.absolute().as_secs(),
+            tokens: tokens.hosts().iter().map(BodyOfHost::of).collect(),
+        }
+    }
+
+    fn parse(self) -> Option<(Record, Tokens)> {
+        let user = User {
+            name: UserName::parse(self.user)?,
+            email: self.email.map(Box::from),
+            display_name: self.display_name.map(Box::from),
+            groups: self.groups.into_iter().map(Box::from).collect(),
+        };
+        let secs = Duration::from_secs;
+        let record = Record {
+            user: Arc::new(user),
+            client: ClientAddr(self.client).into(),
+            user_agent: self.user_agent.and_then(UserAgent::clean).map(Box::new),
+            began: Timestamp::from_millis(self.began),
+            lifetime: Lifetime::new(secs(self.idle_secs), secs(self.absolute_secs))?,
+            family: Family::from_number(self.family),
+        };
+        let tokens: Option<Vec<_>> = self.tokens.into_iter().map(BodyOfHost::parse).collect();
+        Some((record, Tokens::of_hosts(tokens?)))
+    }
+}
+
+impl<'a> BodyOfHost<'a> {
+    fn of(token: &'a HostToken) -> Self {
+        let renewal = token.renewal.as_deref();
+        let next = renewal.and_then(|renewal| renewal.next.as_ref());
+        let retired = renewal.map_or(&[][..], |renewal| &renewal.retired);
+        Self {
+            host: token.host.as_str().into(),
+            current: *token.current.as_bytes(),
+            issued: token.issued.as_millis(),
+            next: next.map(|next| (*next.hash.as_bytes(), &*next.sealed)),
+            retired: retired.iter().map(|old| (*old.hash.as_bytes(), old.at.as_millis())).collect(),
+        }
+    }
+
+    fn parse(self) -> Option<HostToken> {
+        let hash = TokenHash::from_bytes;
+        let next = self.next.map(|(next, sealed)| Next { hash: hash(next), sealed: sealed.into() });
+        let retired: Vec<_> = (self.retired.into_iter())
+            .map(|(old, at)| Retired { hash: hash(old), at: Timestamp::from_millis(at) })
+            .collect();
+        let renewed = next.is_some() || !retired.is_empty();
+        Some(HostToken {
+            host: Arc::new(Host::parse(&self.host)?),
+            current: hash(self.current),
+            issued: Timestamp::from_millis(self.issued),
+            renewal: renewed.then(|| Box::new(Renewal { next, retired })),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Key;
+    use crate::session::store::conformance::session_of;
+    use crate::session::token::Token;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_millis(secs * 1000)
+    }
+
+    fn session() -> Arc<Session> {
+        session_of("ada", Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap(), at(100))
+    }
+
+    fn rows(newest: [u8; 32], older: &[[u8; 32]]) -> Rows {
+        Rows::new(&Keys::new(Key::from_bytes(newest), older.iter().copied().map(Key::from_bytes).collect()))
+    }
+
+    #[test]
+    fn a_session_survives_being_written_down() {
+        let (rows, session) = (rows([1; 32], &[]), session());
+        let host = Arc::clone(&session.tokens().hosts()[0].host);
+        let next = || Next { hash: Token::generate().hash(), sealed: "sealed".into() };
+        let promoted = session.tokens().offering(&host, next()).promoted(&host, at(105));
+        for tokens in [session.tokens(), promoted.clone(), promoted.offering(&host, next())] {
+            let (row, seen) = (rows.write(&session, &tokens, 7), rows.write_seen(session.id(), at(160)));
+            let read = rows.read(session.id(), &row, &seen).unwrap();
+            assert_eq!((read.tokens(), read.version(), version_of(&row)), (tokens, 7, Some(7)));
+            assert_eq!(read.times().last_seen, at(160));
+            assert_eq!(format!("{:?}", read.record()), format!("{:?}", session.record()));
+        }
+    }
+
+    #[test]
+    fn no_byte_of_it_can_be_changed_and_no_other_place_given_to_it() {
+        let (rows, session, other) = (rows([1; 32], &[]), session(), session());
+        let (row, seen) =
+            (rows.write(&session, &session.tokens(), 0), rows.write_seen(session.id(), at(160)));
+        assert!(rows.read(other.id(), &row, &rows.write_seen(other.id(), at(160))).is_none());
+        assert!(rows.read(session.id(), &row, &rows.write_seen(other.id(), at(160))).is_none());
+        for place in 0..row.len() {
+            let mut forged = row.clone();
+            forged[place] ^= 1;
+            assert!(rows.read(session.id(), &forged, &seen).is_none(), "byte {place} of the row");
+            assert!(rows.read(session.id(), &row[..place], &seen).is_none(), "{place} bytes of the row");
+        }
+        for place in 0..seen.len() {
+            let mut forged = seen;
+            forged[place] ^= 1;
+            assert!(rows.read(session.id(), &row, &forged).is_none(), "byte {place} of the time");
+        }
+    }
+
+    #[test]
+    fn a_new_key_reads_what_an_older_one_wrote_and_no_other_does() {
+        let session = session();
+        let (old, new, strange) = (rows([1; 32], &[]), rows([2; 32], &[[1; 32]]), rows([2; 32], &[]));
+        let (row, seen) = (old.write(&session, &session.tokens(), 0), old.write_seen(session.id(), at(160)));
+        assert!(new.read(session.id(), &row, &seen).is_some());
+        assert!(strange.read(session.id(), &row, &seen).is_none());
+    }
+}

@@ -1,0 +1,88 @@
+//! The store that was chosen: a closed set, so that no call goes through a table of functions.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::identity::user::UserName;
+use crate::session::id::SessionId;
+use crate::session::live::Session;
+use crate::session::store::Created;
+use crate::session::store::Cursor;
+use crate::session::store::Page;
+use crate::session::store::Store;
+use crate::session::store::StoreError;
+use crate::session::store::memory::Memory;
+use crate::session::token::TokenHash;
+use crate::session::tokens::Tokens;
+
+/// One of the stores there are.
+pub enum Stores {
+    /// In this process's memory.
+    Memory(Memory),
+}
+
+impl From<Memory> for Stores {
+    fn from(store: Memory) -> Self {
+        Self::Memory(store)
+    }
+}
+
+/// Does the same with whichever store it is.
+macro_rules! with {
+    ($stores:ident, $store:ident => $does:expr) => {
+        match $stores {
+            Stores::Memory($store) => $does,
+        }
+    };
+}
+
+impl Store for Stores {
+    async fn create(&self, session: &Arc<Session>, capacity: usize) -> Result<Created, StoreError> {
+        with!(self, store => store.create(session, capacity).await)
+    }
+
+    async fn find(&self, token: &TokenHash) -> Result<Option<Arc<Session>>, StoreError> {
+        with!(self, store => store.find(token).await)
+    }
+
+    async fn load(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        with!(self, store => store.load(id).await)
+    }
+
+    async fn replace(
+        &self,
+        session: &Arc<Session>,
+        version: u32,
+        tokens: &Tokens,
+    ) -> Result<bool, StoreError> {
+        with!(self, store => store.replace(session, version, tokens).await)
+    }
+
+    async fn touch(&self, sessions: &[Arc<Session>]) -> Result<(), StoreError> {
+        with!(self, store => store.touch(sessions).await)
+    }
+
+    async fn remove(&self, session: &Session) -> Result<bool, StoreError> {
+        with!(self, store => store.remove(session).await)
+    }
+
+    async fn of_user(&self, user: &UserName) -> Result<Vec<Arc<Session>>, StoreError> {
+        with!(self, store => store.of_user(user).await)
+    }
+
+    async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<Session>>, StoreError> {
+        with!(self, store => store.overdue(now, limit).await)
+    }
+
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        with!(self, store => store.list(from, limit).await)
+    }
+
+    fn count(&self) -> usize {
+        with!(self, store => store.count())
+    }
+
+    fn cache_bound(&self) -> Option<u64> {
+        with!(self, store => store.cache_bound())
+    }
+}
