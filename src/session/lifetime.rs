@@ -39,6 +39,15 @@ impl Lifetime {
             absolute_secs: self.absolute_secs.min(other.absolute_secs),
         }
     }
+
+    /// The longer of both for each limit: what bounds what two judge for themselves.
+    #[must_use]
+    pub fn longer(&self, other: &Self) -> Self {
+        Self {
+            idle_secs: self.idle_secs.max(other.idle_secs),
+            absolute_secs: self.absolute_secs.max(other.absolute_secs),
+        }
+    }
 }
 
 fn whole_secs(duration: Duration) -> u32 {
@@ -207,5 +216,6 @@ mod tests {
         assert_eq!(lifetime(1999, 1999).unwrap().idle(), Duration::from_secs(1));
         assert!(Lifetime::new(Duration::MAX, Duration::MAX).is_some());
         assert_eq!(minutes(10, 90).shorter(&minutes(20, 60)), minutes(10, 60));
+        assert_eq!(minutes(10, 90).longer(&minutes(20, 60)), minutes(20, 90));
     }
 }

@@ -1,6 +1,7 @@
 //! All sessions: begun at login, found by their tokens, renewed, ended exactly once.
 
 mod begin;
+mod handover;
 #[cfg(test)]
 mod model;
 mod renew;

@@ -1,7 +1,9 @@
 //! The tokens of one session: one for each host it is good on, with the one that shall follow it and the last few that
-//! went before. A value that is replaced as a whole, never changed: what is not yet in the store is not yet so.
+//! went before; and those that were handed over to another host and not collected there yet. A value that is replaced as
+//! a whole, never changed: what is not yet in the store is not yet so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::net::Host;
@@ -11,11 +13,18 @@ use crate::session::token::TokenHash;
 /// waited.
 const MAX_RETIRED: usize = 4;
 
+/// So many tokens of one host may be on their way at once, or just arrived: tabs that are opened together.
+const MAX_YOUNG: usize = 8;
+
+/// So long a token that is handed over to another host waits there for its browser, which is on its way.
+pub const HANDED_OVER_FOR: Duration = Duration::from_mins(1);
+
 /// The tokens of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens(Box<[HostToken]>);
 
-/// The token of one host.
+/// The token of one host. A host has one, but for the minute in which tabs that were opened together may each bring
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostToken {
     /// The one host it is good on.
@@ -24,8 +33,17 @@ pub struct HostToken {
     pub current: TokenHash,
     /// When it was made.
     pub issued: Timestamp,
-    /// What comes of renewing it; nothing in a young session.
-    pub renewal: Option<Box<Renewal>>,
+    /// What else is to be said of it; nothing in a young session.
+    pub course: Option<Box<Course>>,
+}
+
+/// Where a token stands on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// It was handed over to its host, and nobody has collected it there yet: it is good for that alone.
+    Waiting,
+    /// It is in force, and has neighbours in time.
+    Renewed(Renewal),
 }
 
 /// A token's neighbours in time.
@@ -74,10 +92,10 @@ pub enum Role<'a> {
 impl Tokens {
     /// The one token a session begins with.
     pub fn first(host: Arc<Host>, hash: TokenHash, now: Timestamp) -> Self {
-        Self(Box::new([HostToken { host, current: hash, issued: now, renewal: None }]))
+        Self(Box::new([HostToken { host, current: hash, issued: now, course: None }]))
     }
 
-    /// The tokens that a store has kept, one a host.
+    /// The tokens that a store has kept.
     pub(super) fn of_hosts(hosts: Vec<HostToken>) -> Self {
         Self(hosts.into())
     }
@@ -91,8 +109,7 @@ impl Tokens {
     /// be taken for a stranger's.
     pub fn hashes(&self) -> impl Iterator<Item = &TokenHash> {
         self.0.iter().flat_map(|token| {
-            let renewal = token.renewal.iter();
-            let others = renewal.flat_map(|renewal| {
+            let others = token.renewal().into_iter().flat_map(|renewal| {
                 let next = renewal.next.iter().map(|next| &next.hash);
                 next.chain(renewal.retired.iter().map(|retired| &retired.hash))
             });
@@ -102,49 +119,93 @@ impl Tokens {
 
     /// The host whose token this is, whatever its role.
     pub fn host_of(&self, hash: &TokenHash) -> Option<&Arc<Host>> {
-        self.0.iter().find(|token| token.role(hash).is_some()).map(|token| &token.host)
+        self.0.iter().find(|token| token.names(hash)).map(|token| &token.host)
     }
 
-    /// What this token is on `host`; nothing if it is no token of that host.
-    pub fn role(&self, hash: &TokenHash, host: &Host) -> Option<Role<'_>> {
-        self.of(host)?.role(hash)
-    }
-
-    /// With `next` on offer in place of the current token of `host`.
-    #[must_use]
-    pub fn offering(&self, host: &Host, next: Next) -> Self {
-        self.changed(host, |token| {
-            let retired = token.renewal.as_ref().map(|renewal| renewal.retired.clone()).unwrap_or_default();
-            HostToken { renewal: Some(Box::new(Renewal { next: Some(next), retired })), ..token.clone() }
+    /// Whether this token was handed over to `host` and waits there.
+    pub fn waits(&self, hash: &TokenHash, host: &Host, now: Timestamp) -> bool {
+        self.0.iter().any(|token| {
+            token.waits() && token.current == *hash && *token.host == *host && token.is_young(now)
         })
     }
 
-    /// With the offered token of `host` in force since `now`, and the one before it retired.
+    /// What this token is on `host`; nothing if it is no token of that host, or not yet.
+    pub fn role(&self, hash: &TokenHash, host: &Host) -> Option<Role<'_>> {
+        self.0.iter().filter(|token| *token.host == *host).find_map(|token| token.role(hash))
+    }
+
+    /// With `next` on offer in place of the token `current`.
     #[must_use]
-    pub fn promoted(&self, host: &Host, now: Timestamp) -> Self {
-        self.changed(host, |token| {
-            let Some(Renewal { next: Some(next), retired }) = token.renewal.as_deref() else {
+    pub fn offering(&self, current: &TokenHash, next: Next) -> Self {
+        self.changed(current, |token| {
+            let retired = token.renewal().map(|renewal| renewal.retired.clone()).unwrap_or_default();
+            let renewal = Renewal { next: Some(next), retired };
+            HostToken { course: Some(Box::new(Course::Renewed(renewal))), ..token.clone() }
+        })
+    }
+
+    /// With the token `offered` in force since `now`, and the one before it retired.
+    #[must_use]
+    pub fn promoted(&self, offered: &TokenHash, now: Timestamp) -> Self {
+        self.changed(offered, |token| {
+            let Some(Renewal { next: Some(next), retired }) = token.renewal() else {
                 return token.clone();
             };
             let just_now = Retired { hash: token.current, at: now };
             let retired =
                 std::iter::once(just_now).chain(retired.iter().copied()).take(MAX_RETIRED).collect();
+            let renewal = Renewal { next: None, retired };
             HostToken {
                 host: Arc::clone(&token.host),
                 current: next.hash,
                 issued: now,
-                renewal: Some(Box::new(Renewal { next: None, retired })),
+                course: Some(Box::new(Course::Renewed(renewal))),
             }
         })
     }
 
-    fn of(&self, host: &Host) -> Option<&HostToken> {
-        self.0.iter().find(|token| *token.host == *host)
+    /// With a token that waits to be collected on `host`. Those that waited too long are gone.
+    #[must_use]
+    pub fn handing_over(&self, host: Arc<Host>, code: TokenHash, now: Timestamp) -> Self {
+        let mut all: Vec<HostToken> =
+            self.0.iter().filter(|token| !token.waits() || token.is_young(now)).cloned().collect();
+        let waiting = |token: &HostToken| token.waits() && token.host == host;
+        if all.iter().filter(|token| waiting(token)).count() >= MAX_YOUNG
+            && let Some(oldest) = all.iter().position(waiting)
+        {
+            all.remove(oldest);
+        }
+        all.push(HostToken { host, current: code, issued: now, course: Some(Box::new(Course::Waiting)) });
+        Self(all.into())
     }
 
-    fn changed(&self, host: &Host, change: impl FnOnce(&HostToken) -> HostToken) -> Self {
+    /// With `token` in force on the host where `code` waited; nothing if it did not wait there, or too long. A browser
+    /// that collects has lost what it had there: older tokens of that host are dead at once. Young ones stay beside it:
+    /// of tabs that arrive together nobody knows whose cookie the browser keeps.
+    pub fn collected(&self, code: &TokenHash, host: &Host, token: TokenHash, now: Timestamp) -> Option<Self> {
+        if !self.waits(code, host, now) {
+            return None;
+        }
+        let host = Arc::clone(self.host_of(code)?);
+        let new = HostToken { host, current: token, issued: now, course: None };
+        let stays = |other: &&HostToken| {
+            let elsewhere = other.host != new.host && !other.waits();
+            other.current != *code && (elsewhere || other.is_young(now))
+        };
+        let mut all: Vec<HostToken> = self.0.iter().filter(stays).cloned().collect();
+        let in_force = |token: &HostToken| !token.waits() && token.host == new.host;
+        if all.iter().filter(|token| in_force(token)).count() >= MAX_YOUNG
+            && let Some(oldest) = all.iter().position(in_force)
+        {
+            all.remove(oldest);
+        }
+        all.push(new);
+        Some(Self(all.into()))
+    }
+
+    fn changed(&self, hash: &TokenHash, change: impl FnOnce(&HostToken) -> HostToken) -> Self {
         let mut all = self.0.clone();
-        if let Some(token) = all.iter_mut().find(|token| *token.host == *host) {
+        if let Some(token) = all.iter_mut().find(|token| token.role(hash).is_some()) {
             *token = change(token);
         }
         Self(all)
@@ -152,8 +213,33 @@ impl Tokens {
 }
 
 impl HostToken {
+    /// What came of renewing it.
+    pub fn renewal(&self) -> Option<&Renewal> {
+        match self.course.as_deref() {
+            Some(Course::Renewed(renewal)) => Some(renewal),
+            Some(Course::Waiting) | None => None,
+        }
+    }
+
+    /// Whether the session is to be found by this token, whatever it is good for.
+    fn names(&self, hash: &TokenHash) -> bool {
+        self.current == *hash || self.role(hash).is_some()
+    }
+
+    /// Whether it waits for its browser on a host that it was handed over to.
+    pub fn waits(&self) -> bool {
+        self.course.as_deref() == Some(&Course::Waiting)
+    }
+
+    fn is_young(&self, now: Timestamp) -> bool {
+        now < self.issued.after(HANDED_OVER_FOR)
+    }
+
     fn role(&self, hash: &TokenHash) -> Option<Role<'_>> {
-        let renewal = self.renewal.as_deref();
+        if self.waits() {
+            return None;
+        }
+        let renewal = self.renewal();
         let next = renewal.and_then(|renewal| renewal.next.as_ref());
         if self.current == *hash {
             return Some(Role::Current { issued: self.issued, next });
@@ -190,13 +276,13 @@ mod tests {
         let tokens = Tokens::first(Arc::clone(&app), first, at(0));
         assert_eq!(tokens.role(&first, &app), Some(Role::Current { issued: at(0), next: None }));
         assert_eq!((tokens.role(&first, &other), tokens.role(&second, &app)), (None, None));
-        let offering = tokens.offering(&app, next(second));
+        let offering = tokens.offering(&first, next(second));
         assert!(matches!(offering.role(&first, &app), Some(Role::Current { next: Some(_), .. })));
         assert_eq!(offering.role(&second, &app), Some(Role::Next));
-        let promoted = offering.promoted(&app, at(5));
+        let promoted = offering.promoted(&second, at(5));
         assert_eq!(promoted.role(&first, &app), Some(Role::Retired(at(5))));
         assert_eq!(promoted.role(&second, &app), Some(Role::Current { issued: at(5), next: None }));
-        assert_eq!(promoted.promoted(&app, at(6)), promoted);
+        assert_eq!(promoted.promoted(&second, at(6)), promoted);
         assert_eq!(promoted.hashes().count(), 2);
     }
 
@@ -206,10 +292,57 @@ mod tests {
         let hashes: Vec<TokenHash> = (0..9).map(|_| Token::generate().hash()).collect();
         let mut tokens = Tokens::first(Arc::clone(&app), hashes[0], at(0));
         for (renewals, hash) in hashes.iter().enumerate().skip(1) {
-            tokens = tokens.offering(&app, next(*hash)).promoted(&app, at(renewals as u64));
+            tokens = tokens.offering(&hashes[renewals - 1], next(*hash)).promoted(hash, at(renewals as u64));
         }
         assert_eq!(tokens.hashes().count(), 1 + MAX_RETIRED);
         assert_eq!(tokens.role(&hashes[7], &app), Some(Role::Retired(at(8))));
         assert_eq!(tokens.role(&hashes[0], &app), None);
+    }
+
+    #[test]
+    fn a_token_that_waits_is_good_for_being_collected_once_on_its_host() {
+        let (login, app, other) = (host("login"), host("app"), host("other"));
+        let [first, code, token] = [(); 3].map(|()| Token::generate().hash());
+        let tokens = Tokens::first(Arc::clone(&login), first, at(0));
+        let waiting = tokens.handing_over(Arc::clone(&app), code, at(10));
+        assert_eq!((waiting.role(&code, &app), waiting.host_of(&code)), (None, Some(&app)));
+        assert!(waiting.hashes().any(|hash| *hash == code));
+        assert_eq!(waiting.collected(&code, &other, token, at(11)), None);
+        assert_eq!(waiting.collected(&first, &login, token, at(11)), None);
+        assert_eq!(waiting.collected(&code, &app, token, at(70)), None);
+        let collected = waiting.collected(&code, &app, token, at(69)).unwrap();
+        assert_eq!(collected.role(&token, &app), Some(Role::Current { issued: at(69), next: None }));
+        assert!(collected.role(&first, &login).is_some() && collected.host_of(&code).is_none());
+        assert_eq!(collected.collected(&code, &app, first, at(69)), None);
+    }
+
+    #[test]
+    fn tabs_that_arrive_together_keep_what_they_brought_and_older_tokens_die() {
+        let (login, app) = (host("login"), host("app"));
+        let hashes: Vec<TokenHash> = (0..20).map(|_| Token::generate().hash()).collect();
+        let mut tokens = Tokens::first(login, hashes[0], at(0));
+        for code in &hashes[1..4] {
+            tokens = tokens.handing_over(Arc::clone(&app), *code, at(1));
+        }
+        for (code, token) in hashes[1..4].iter().zip(&hashes[4..7]) {
+            tokens = tokens.collected(code, &app, *token, at(2)).unwrap();
+        }
+        assert!(hashes[4..7].iter().all(|token| tokens.role(token, &app).is_some()));
+        let later = tokens.handing_over(Arc::clone(&app), hashes[7], at(100));
+        let later = later.collected(&hashes[7], &app, hashes[8], at(101)).unwrap();
+        assert!(hashes[4..7].iter().all(|token| later.role(token, &app).is_none()));
+        assert_eq!(later.hashes().count(), 2);
+    }
+
+    #[test]
+    fn what_nobody_collects_does_not_pile_up() {
+        let app = host("app");
+        let mut tokens = Tokens::first(host("login"), Token::generate().hash(), at(0));
+        for second in 0..100 {
+            tokens = tokens.handing_over(Arc::clone(&app), Token::generate().hash(), at(second / 10));
+        }
+        assert_eq!(tokens.hosts().len(), 1 + MAX_YOUNG);
+        let later = tokens.handing_over(app, Token::generate().hash(), at(300));
+        assert_eq!(later.hosts().len(), 2);
     }
 }

@@ -25,6 +25,7 @@ use crate::session::store::StoreError;
 use crate::session::token::Token;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Next;
+use crate::session::tokens::Tokens;
 
 /// How soon a token is looked at again whose renewal was begun or has failed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -73,12 +74,12 @@ impl<S: Store> Sessions<S> {
                 }
             }
             Judged::Due => {
-                self.begin_renewal(&session, token, request);
+                self.begin_renewal(&session, token);
                 until(soon)
             }
             Judged::Arrived => {
                 // If it cannot be noted now, the next request will: until then the older token lives on beside it.
-                if let Err(error) = self.promote(&session, request).await {
+                if let Err(error) = self.promote(&session, &hash, request.now).await {
                     tracing::warn!(%error, "a renewed session id could not be noted as received");
                 }
                 until(soon)
@@ -88,16 +89,16 @@ impl<S: Store> Sessions<S> {
 
     /// The new token is in the store before anybody is offered it: it is made beside the request that found the old one
     /// due, and offered with the answer to a later one.
-    fn begin_renewal(self: &Arc<Self>, session: &Arc<Session>, token: &Token, request: &Request<'_>) {
+    fn begin_renewal(self: &Arc<Self>, session: &Arc<Session>, token: &Token) {
         if !session.begin_renewal() {
             return;
         }
         let next = Token::generate();
         let offer = Next { hash: next.hash(), sealed: next.sealed_under(token) };
-        let (sessions, session, host) = (Arc::clone(self), Arc::clone(session), request.host.clone());
+        let (sessions, session, current) = (Arc::clone(self), Arc::clone(session), token.hash());
         drop(tokio::spawn(async move {
             let version = session.version();
-            let tokens = session.tokens().offering(&host, offer);
+            let tokens = session.tokens().offering(&current, offer);
             match sessions.store.replace(&session, version, &tokens).await {
                 Ok(true) => session.adopt(tokens, version.wrapping_add(1)),
                 Ok(false) => sessions.refresh(&session).await,
@@ -108,18 +109,36 @@ impl<S: Store> Sessions<S> {
     }
 
     /// The token on offer has come back: it is in force, and the one before it retired.
-    async fn promote(&self, session: &Arc<Session>, request: &Request<'_>) -> Result<(), StoreError> {
+    async fn promote(
+        &self,
+        session: &Arc<Session>,
+        offered: &TokenHash,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let version = session.version();
         let before = session.tokens();
-        let tokens = before.promoted(request.host, request.now);
-        if self.store.replace(session, version, &tokens).await? {
-            session.adopt(tokens.clone(), version.wrapping_add(1));
-            let kept = |hash: &TokenHash| tokens.host_of(hash).is_some();
-            before.hashes().filter(|hash| !kept(hash)).for_each(|hash| self.cache.forget(hash));
-        } else {
+        let tokens = before.promoted(offered, now);
+        if !self.replace(session, version, &before, tokens).await? {
             self.refresh(session).await;
         }
         Ok(())
+    }
+
+    /// Puts `tokens` in the place of those of `version`, here and in the store; whether it could be done.
+    pub(super) async fn replace(
+        &self,
+        session: &Arc<Session>,
+        version: u32,
+        before: &Tokens,
+        tokens: Tokens,
+    ) -> Result<bool, StoreError> {
+        if !self.store.replace(session, version, &tokens).await? {
+            return Ok(false);
+        }
+        let gone = before.hashes().filter(|hash| tokens.host_of(hash).is_none());
+        session.adopt(tokens.clone(), version.wrapping_add(1));
+        gone.for_each(|hash| self.cache.forget(hash));
+        Ok(true)
     }
 
     /// Somebody else changed the session: takes over what they made of it.

@@ -118,7 +118,7 @@ async fn replace_takes_no_token_of_another_session(store: &impl Store) {
     create(store, &session).await;
     create(store, &other).await;
     let taken = Next { hash: first_hash(&other), sealed: "x".into() };
-    let tokens = session.tokens().offering(&host(), taken);
+    let tokens = session.tokens().offering(&first_hash(&session), taken);
     assert!(!store.replace(&session, session.version(), &tokens).await.unwrap());
     assert_eq!(find(store, &other).await.unwrap().id(), other.id());
     assert_eq!(find(store, &session).await.unwrap().version(), session.version());
@@ -132,9 +132,10 @@ async fn every_token_leads_to_its_session_as_long_as_it_is_named(store: &impl St
     for version in 0..7 {
         let next = Token::generate().hash();
         all.push(next);
-        tokens = tokens.offering(&host(), Next { hash: next, sealed: "x".into() });
+        let current = tokens.hosts()[0].current;
+        tokens = tokens.offering(&current, Next { hash: next, sealed: "x".into() });
         assert!(store.replace(&session, version * 2, &tokens).await.unwrap());
-        tokens = tokens.promoted(&host(), at(101 + u64::from(version)));
+        tokens = tokens.promoted(&next, at(101 + u64::from(version)));
         assert!(store.replace(&session, version * 2 + 1, &tokens).await.unwrap());
     }
     for hash in &all {
@@ -272,7 +273,7 @@ fn first_hash(session: &Session) -> TokenHash {
 /// The session's tokens with another on offer.
 fn offering(session: &Session) -> Tokens {
     let next = Next { hash: Token::generate().hash(), sealed: "sealed".into() };
-    session.tokens().offering(&host(), next)
+    session.tokens().offering(&first_hash(session), next)
 }
 
 /// A new session of somebody, as a login would make it.
@@ -301,9 +302,9 @@ fn twin(session: &Session, user: &str, id: SessionId) -> Arc<Session> {
     Arc::new(Session::new(id, record, session.tokens(), session.times().last_seen, session.version()))
 }
 
-/// A store that keeps copies.
-#[derive(Default)]
-pub(crate) struct Copies(Mutex<BTreeMap<SessionId, Kept>>);
+/// A store that keeps copies. A clone of it is the same store, for gateways that share one.
+#[derive(Clone, Default)]
+pub(crate) struct Copies(Arc<Mutex<BTreeMap<SessionId, Kept>>>);
 
 struct Kept {
     record: Record,

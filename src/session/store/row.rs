@@ -26,6 +26,7 @@ use crate::session::live::Session;
 use crate::session::record::Record;
 use crate::session::record::UserAgent;
 use crate::session::token::TokenHash;
+use crate::session::tokens::Course;
 use crate::session::tokens::HostToken;
 use crate::session::tokens::Next;
 use crate::session::tokens::Renewal;
@@ -127,6 +128,7 @@ struct BodyOfHost<'a> {
     host: Cow<'a, str>,
     current: [u8; 32],
     issued: u64,
+    waits: bool,
     next: Option<([u8; 32], &'a str)>,
     retired: Vec<([u8; 32], u64)>,
 }
@@ -172,13 +174,14 @@ impl<'a> Body<'a> {
 
 impl<'a> BodyOfHost<'a> {
     fn of(token: &'a HostToken) -> Self {
-        let renewal = token.renewal.as_deref();
+        let renewal = token.renewal();
         let next = renewal.and_then(|renewal| renewal.next.as_ref());
         let retired = renewal.map_or(&[][..], |renewal| &renewal.retired);
         Self {
             host: token.host.as_str().into(),
             current: *token.current.as_bytes(),
             issued: token.issued.as_millis(),
+            waits: token.waits(),
             next: next.map(|next| (*next.hash.as_bytes(), &*next.sealed)),
             retired: retired.iter().map(|old| (*old.hash.as_bytes(), old.at.as_millis())).collect(),
         }
@@ -190,12 +193,16 @@ impl<'a> BodyOfHost<'a> {
         let retired: Vec<_> = (self.retired.into_iter())
             .map(|(old, at)| Retired { hash: hash(old), at: Timestamp::from_millis(at) })
             .collect();
-        let renewed = next.is_some() || !retired.is_empty();
+        let course = match (self.waits, next, retired) {
+            (true, ..) => Some(Course::Waiting),
+            (false, None, retired) if retired.is_empty() => None,
+            (false, next, retired) => Some(Course::Renewed(Renewal { next, retired })),
+        };
         Some(HostToken {
             host: Arc::new(Host::parse(&self.host)?),
             current: hash(self.current),
             issued: Timestamp::from_millis(self.issued),
-            renewal: renewed.then(|| Box::new(Renewal { next, retired })),
+            course: course.map(Box::new),
         })
     }
 }
@@ -222,10 +229,13 @@ mod tests {
     #[test]
     fn a_session_survives_being_written_down() {
         let (rows, session) = (rows([1; 32], &[]), session());
-        let host = Arc::clone(&session.tokens().hosts()[0].host);
-        let next = || Next { hash: Token::generate().hash(), sealed: "sealed".into() };
-        let promoted = session.tokens().offering(&host, next()).promoted(&host, at(105));
-        for tokens in [session.tokens(), promoted.clone(), promoted.offering(&host, next())] {
+        let first = session.tokens().hosts()[0].current;
+        let [second, code] = [(); 2].map(|()| Token::generate().hash());
+        let next = |hash| Next { hash, sealed: "sealed".into() };
+        let promoted = session.tokens().offering(&first, next(second)).promoted(&second, at(105));
+        let waiting = promoted.handing_over(Arc::new(Host::parse("other.example").unwrap()), code, at(106));
+        let offering = promoted.offering(&second, next(code));
+        for tokens in [session.tokens(), promoted, waiting, offering] {
             let (row, seen) = (rows.write(&session, &tokens, 7), rows.write_seen(session.id(), at(160)));
             let read = rows.read(session.id(), &row, &seen).unwrap();
             assert_eq!((read.tokens(), read.version(), version_of(&row)), (tokens, 7, Some(7)));
