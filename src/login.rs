@@ -13,6 +13,7 @@ mod password;
 pub mod policy;
 mod pool;
 mod prove;
+mod sessions;
 mod signin;
 mod signout;
 mod status;

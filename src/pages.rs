@@ -5,6 +5,7 @@
 
 mod error;
 mod look;
+mod sessions;
 
 use askama::Template;
 use bytes::Bytes;
@@ -22,6 +23,9 @@ pub use crate::pages::error::ScriptError;
 pub use crate::pages::error::error_json;
 pub use crate::pages::look::Look;
 pub use crate::pages::look::LookError;
+pub use crate::pages::sessions::SessionRow;
+pub use crate::pages::sessions::SessionsView;
+pub use crate::pages::sessions::Time;
 
 const STYLE: &str = include_str!("pages/style.css");
 const SCRIPT: &str = include_str!("pages/show.js");
@@ -299,6 +303,31 @@ mod tests {
         }
     }
 
+    fn row() -> SessionRow {
+        SessionRow {
+            id: EVIL.to_owned(),
+            client: EVIL.to_owned(),
+            address: EVIL.to_owned(),
+            hosts: EVIL.to_owned(),
+            began: Time { text: EVIL.to_owned(), machine: EVIL.to_owned() },
+            last_used: Time { text: EVIL.to_owned(), machine: EVIL.to_owned() },
+        }
+    }
+
+    fn sessions<'a>(own: &'a SessionRow, others: &'a [SessionRow]) -> SessionsView<'a> {
+        SessionsView {
+            host: "app.example",
+            user: EVIL,
+            token: "TOKEN",
+            own,
+            others,
+            more: 3,
+            asks_again: true,
+            notice: Some(EVIL),
+            error: Some(EVIL),
+        }
+    }
+
     fn resubmission(fields: &[(String, String)]) -> ResubmitView<'_> {
         ResubmitView { host: "app.example", action: "/return?a=\"><script>alert(1)</script>", fields }
     }
@@ -321,6 +350,7 @@ mod tests {
             pages.password(StatusCode::OK, &ticket),
             pages.changed("app.example", EVIL),
             pages.logout("app.example", EVIL, "TOKEN"),
+            pages.sessions(StatusCode::OK, &sessions(&row(), &[row()])),
             pages.signed_out("app.example", EVIL),
             pages.resubmit(&resubmission(&[(EVIL.to_owned(), EVIL.to_owned())])),
             pages.error(&ErrorView::new(StatusCode::BAD_GATEWAY, EVIL)),

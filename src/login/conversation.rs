@@ -24,12 +24,16 @@ use crate::net::Scheme;
 use crate::pages::ErrorView;
 use crate::pages::ScriptError;
 use crate::pages::error_json;
+use crate::pages::see_other;
 use crate::session::Presence;
 use crate::session::id::SessionIdText;
 use crate::session::lifetime::Lifetime;
+use crate::session::lifetime::Why;
+use crate::session::store::StoreError;
 use crate::session::token::Token;
 use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
+use crate::telemetry::causes;
 
 /// A place of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub enum Action {
     Logout,
     /// `password`: change one's own.
     Password,
+    /// `sessions`: one's own sessions, and ending them.
+    Sessions,
     /// `session`: the session as JSON.
     Session,
     /// `session/extend`: the same, after moving the idle clock.
@@ -47,7 +53,8 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [Self; 5] = [Self::Login, Self::Logout, Self::Password, Self::Session, Self::SessionExtend];
+    const ALL: [Self; 6] =
+        [Self::Login, Self::Logout, Self::Password, Self::Sessions, Self::Session, Self::SessionExtend];
 
     /// Whether asking for it is using the session: looking at its clocks is not (LIFE-7).
     pub fn is_use(self) -> bool {
@@ -65,6 +72,7 @@ impl Action {
             Self::Login => "/.vestibule/login",
             Self::Logout => "/.vestibule/logout",
             Self::Password => "/.vestibule/password",
+            Self::Sessions => "/.vestibule/sessions",
             Self::Session => "/.vestibule/session",
             Self::SessionExtend => "/.vestibule/session/extend",
         }
@@ -72,7 +80,7 @@ impl Action {
 
     const fn allow(self) -> &'static str {
         match self {
-            Self::Login | Self::Logout | Self::Password => "GET, HEAD, POST",
+            Self::Login | Self::Logout | Self::Password | Self::Sessions => "GET, HEAD, POST",
             Self::Session => "GET, HEAD",
             Self::SessionExtend => "POST",
         }
@@ -271,9 +279,11 @@ impl Login {
         match visit.action {
             Action::Session if get => Self::session_status(visit),
             Action::SessionExtend if post => self.extend_session(visit),
-            Action::Login | Action::Logout | Action::Password if !(get || post) => self.wrong_method(visit),
             Action::Session | Action::SessionExtend => self.wrong_method(visit),
-            Action::Login | Action::Logout | Action::Password if !visit.is_document() => {
+            Action::Login | Action::Logout | Action::Password | Action::Sessions if !(get || post) => {
+                self.wrong_method(visit)
+            }
+            Action::Login | Action::Logout | Action::Password | Action::Sessions if !visit.is_document() => {
                 let reason = "not_a_navigation";
                 self.tell(visit, &Event::MaliciousCsrf { reason, enforced: true });
                 self.fail(visit, StatusCode::FORBIDDEN, None)
@@ -287,6 +297,8 @@ impl Login {
             Action::Logout => self.log_out(visit).await,
             Action::Password if get => self.show_password(visit),
             Action::Password => Box::pin(self.change_password(visit)).await,
+            Action::Sessions if get => Box::pin(self.show_sessions(visit)).await,
+            Action::Sessions => Box::pin(self.end_sessions(visit)).await,
         }
     }
 
@@ -305,6 +317,22 @@ impl Login {
             return Err(Box::new(self.fail(visit, StatusCode::UNSUPPORTED_MEDIA_TYPE, None)));
         }
         Form::parse(&visit.body).ok_or_else(|| Box::new(self.fail(visit, StatusCode::BAD_REQUEST, None)))
+    }
+
+    /// To the login page, and back to this one afterwards; `why` the last session ended, if it is known.
+    pub(crate) fn to_login(&self, visit: &Visit, why: Option<Why>) -> Answer {
+        Answer::new(see_other(&self.entrance(visit.action.path(), &visit.authority, why, visit.now)))
+    }
+
+    /// The same for somebody who is signed in, but not recently enough for what they want to do.
+    pub(crate) fn to_fresh_login(&self, visit: &Visit) -> Answer {
+        Answer::new(see_other(&self.fresh_entrance(visit.action.path(), &visit.authority, visit.now)))
+    }
+
+    /// The session store did not answer, which is told to the log.
+    pub(crate) fn store_failed(&self, visit: &Visit, error: &StoreError) {
+        let reason = &causes(error);
+        self.tell(visit, &Event::StoreFailed { reason });
     }
 
     /// An error page that leads on: to the login page for those who are not logged in, and to the start page.
@@ -338,7 +366,7 @@ impl Login {
                 "method_not_allowed",
                 "This address does not know that method.",
             ),
-            Action::Login | Action::Logout | Action::Password => {
+            Action::Login | Action::Logout | Action::Password | Action::Sessions => {
                 self.fail(visit, StatusCode::METHOD_NOT_ALLOWED, None)
             }
         };

@@ -89,6 +89,8 @@ pub(crate) enum Purpose {
     Logout,
     /// Changing one's password.
     Password,
+    /// Ending one's sessions.
+    Sessions,
 }
 
 impl Purpose {
@@ -97,6 +99,7 @@ impl Purpose {
             Self::Login => b"login",
             Self::Logout => b"logout",
             Self::Password => b"password",
+            Self::Sessions => b"sessions",
         }
     }
 }

@@ -27,12 +27,10 @@ use crate::login::target::Target;
 use crate::login::ticket::Ticket;
 use crate::login::users::Account;
 use crate::pages::PasswordView;
-use crate::pages::see_other;
 use crate::session::Presence;
 use crate::session::Session;
 use crate::session::lifetime::Why;
 use crate::telemetry::audit::Event;
-use crate::telemetry::causes;
 
 /// Who changes a password, and by what right.
 #[derive(Clone, Copy)]
@@ -156,8 +154,7 @@ impl Login {
     async fn begin_anew(&self, visit: &Visit, account: &Account, end_others: bool) -> Answer {
         let name = &account.user.name;
         if end_others && let Err(error) = self.sessions.end_user(name, Why::UserRemoved).await {
-            let reason = &causes(&error);
-            self.tell(visit, &Event::StoreFailed { reason });
+            self.store_failed(visit, &error);
             return self.fail(visit, StatusCode::SERVICE_UNAVAILABLE, Some(OTHERS_LIVE));
         }
         match self.begin(visit, account).await {
@@ -296,11 +293,6 @@ impl Login {
             Holder::Ticket { pre, .. } => pre.to_set(),
         };
         Answer::new(self.pages.password(status, &view)).cookies(set)
-    }
-
-    fn to_login(&self, visit: &Visit, why: Option<Why>) -> Answer {
-        let entrance = self.entrance("/.vestibule/password", &visit.authority, why, visit.now);
-        Answer::new(see_other(&entrance))
     }
 }
 

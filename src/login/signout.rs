@@ -1,5 +1,7 @@
 //! Signing out: GET asks, POST acts. The record on the server goes first, then the cookie.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use crate::login::Login;
@@ -17,7 +19,6 @@ use crate::session::Presence;
 use crate::session::Session;
 use crate::session::lifetime::Why;
 use crate::telemetry::audit::Event;
-use crate::telemetry::causes;
 
 impl Login {
     /// Asks whoever is logged in; tells everybody else that they are signed out. Changes nothing, so that a prefetch or
@@ -44,29 +45,31 @@ impl Login {
             self.tell(visit, &Event::MaliciousCsrf { reason, enforced: true });
             return self.fail(visit, StatusCode::FORBIDDEN, None);
         }
-        // To the page that GET shows, so that neither reloading it nor going back sends this form again.
-        let done = || Answer::new(see_other("/.vestibule/logout"));
         let session = match &visit.presence {
             Presence::Active(session) => session,
             Presence::Ended(_) if source == Source::Own => {
-                return done().session(SessionCookie::Clear).parted(true);
+                return signed_out().session(SessionCookie::Clear).parted(true);
             }
             // Without a cookie there is nothing to delete: another site's form arrives without our cookie, and must not
             // make the browser throw it away.
-            Presence::Ended(_) | Presence::Anonymous => return done(),
+            Presence::Ended(_) | Presence::Anonymous => return signed_out(),
         };
         if source == Source::Unknown && self.standing(visit, session) != Standing::Good {
             return self.ask_logout(visit);
         }
+        self.leave(visit, session).await
+    }
+
+    /// Ends the session that this browser came with, and takes from the browser what belongs to it.
+    pub(crate) async fn leave(&self, visit: &Visit, session: &Arc<Session>) -> Answer {
         if let Err(error) = self.sessions.end(session, Why::LoggedOut).await {
-            let reason = &causes(&error);
-            self.tell(visit, &Event::StoreFailed { reason });
+            self.store_failed(visit, &error);
             return self.fail(visit, StatusCode::SERVICE_UNAVAILABLE, Some(NOT_ENDED));
         }
         self.tell(visit, &Event::SessionLogout);
         let name = session.user().name.clone();
         let emptied = self.devices.emptied(&visit.headers, &name);
-        done().session(SessionCookie::Clear).cookies(emptied).by(name).parted(true)
+        signed_out().session(SessionCookie::Clear).cookies(emptied).by(name).parted(true)
     }
 
     fn standing(&self, visit: &Visit, session: &Session) -> Standing {
@@ -74,6 +77,11 @@ impl Login {
         let token = form.as_ref().and_then(|form| form.get("form_token"));
         self.tokens.check(token.unwrap_or_default(), &shown(visit, session), visit.now)
     }
+}
+
+/// To the page that GET shows, so that neither reloading it nor going back sends the form again.
+fn signed_out() -> Answer {
+    Answer::new(see_other("/.vestibule/logout"))
 }
 
 fn shown<'a>(visit: &'a Visit, session: &Session) -> Shown<'a> {

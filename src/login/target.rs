@@ -45,7 +45,7 @@ impl Target {
 }
 
 /// Whether `path`, once its dot segments are gone (RFC 3986 §5.2.4), still begins with exactly one slash and is none
-/// of our own. The one place of ours that may be returned to is the password page, which a GET only shows.
+/// of our own. The places of ours that may be returned to are those that a GET only shows.
 fn stays_here(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else {
         return false;
@@ -62,7 +62,7 @@ fn stays_here(path: &str) -> bool {
     }
     let scheme_relative = segments.len() > 1 && segments.first().is_some_and(|first| first.is_empty());
     let own = segments.first().is_some_and(|first| first.eq_ignore_ascii_case(PREFIX.trim_matches('/')));
-    !scheme_relative && (!own || rest == ".vestibule/password")
+    !scheme_relative && (!own || rest == ".vestibule/password" || rest == ".vestibule/sessions")
 }
 
 /// Why somebody stands before the login page.
@@ -124,7 +124,7 @@ impl Targets {
     }
 }
 
-const REASONS: [(u8, Reason); 8] = [
+const REASONS: [(u8, Reason); 11] = [
     (0, Reason::NoSession),
     (1, Reason::Ended(Why::Idle)),
     (2, Reason::Ended(Why::Absolute)),
@@ -133,6 +133,9 @@ const REASONS: [(u8, Reason); 8] = [
     (5, Reason::Ended(Why::UserRemoved)),
     (6, Reason::Ended(Why::Administrator)),
     (7, Reason::Fresh),
+    (8, Reason::Ended(Why::TooMany)),
+    (9, Reason::Ended(Why::Stolen)),
+    (10, Reason::Ended(Why::EndedElsewhere)),
 ];
 
 fn code(reason: Reason) -> u8 {
@@ -177,6 +180,7 @@ mod tests {
             "/a;b=c",
             "/a?b=c\u{e9}",
             "/.vestibule/password",
+            "/.vestibule/sessions",
         ] {
             assert_eq!(Target::parse(good).as_ref().map(Target::as_str), Some(good), "{good:?} was lost");
         }
@@ -239,7 +243,7 @@ mod tests {
             "/%2evestibule/logout",
             "/a/../.vestibule/logout",
             "/./.vestibule/logout",
-            "/.vestibule/./password",
+            "/.vestibule/./sessions",
             &long,
         ] {
             assert_eq!(Target::parse(bad), None, "{bad:?} passed");
@@ -260,6 +264,13 @@ mod tests {
             assert_eq!(open(&host("other.example"), issued), None);
             let late = issued.after(Targets::MAX_AGE + Duration::from_millis(1));
             assert_eq!(open(&app, late), None);
+        }
+    }
+
+    #[test]
+    fn every_end_of_a_session_is_told_at_the_login() {
+        for why in Why::ALL {
+            assert_eq!(reason_of(code(Reason::Ended(why))), Some(Reason::Ended(why)));
         }
     }
 

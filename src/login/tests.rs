@@ -2,6 +2,7 @@
 
 mod guessing;
 mod passwords;
+mod sessions;
 mod signin;
 mod signout;
 mod status;

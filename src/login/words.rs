@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::login::target::Reason;
 use crate::session::lifetime::Why;
 
@@ -33,7 +34,31 @@ pub(crate) const fn ended(why: Why) -> &'static str {
         Why::Stolen => {
             "You were signed out because somebody else may have used your session. If that was not you with an old copy of your browser, change your password."
         }
+        Why::EndedElsewhere => {
+            "You were signed out from another browser, by somebody signed in as you. If that was not you, change your password."
+        }
     }
+}
+
+/// How long ago something was, as roughly as people say it.
+pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
+    const UNITS: [(u64, &str); 3] = [(24 * 3600, "day"), (3600, "hour"), (60, "minute")];
+    let seconds = now.since(then).as_secs();
+    let unit = UNITS.iter().find(|(length, _)| seconds >= *length);
+    unit.map_or_else(
+        || "just now".to_owned(),
+        |(length, name)| format!("{} ago", counted(seconds / length, name)),
+    )
+}
+
+/// A moment to the minute; the server does not know where its reader lives, so in UTC.
+pub(crate) fn moment(at: Timestamp) -> String {
+    const FORM: &[time::format_description::BorrowedFormatItem<'_>] = time::macros::format_description!(
+        "[day padding:none] [month repr:short] [year], [hour]:[minute] UTC"
+    );
+    let seconds = i64::try_from(at.as_secs()).ok();
+    let moment = seconds.and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.and_then(|moment| moment.format(FORM).ok()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// A duration as a person says it: at most two units, rounded up to a second.
@@ -57,7 +82,8 @@ pub(crate) fn duration(duration: Duration) -> String {
     parts.join(" ")
 }
 
-fn counted(number: u64, unit: &str) -> String {
+/// So many of something.
+pub(crate) fn counted(number: u64, unit: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {unit}{plural}")
 }
@@ -89,5 +115,22 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(1)), "1 second");
         assert_eq!(retry_after(Duration::from_millis(1)), 1);
         assert_eq!(retry_after(Duration::from_millis(1001)), 2);
+    }
+
+    #[test]
+    fn moments_read_as_people_say_them() {
+        let at = |seconds: u64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1000);
+        for (seconds, text) in [
+            (0, "just now"),
+            (59, "just now"),
+            (60, "1 minute ago"),
+            (3 * 3600 + 59 * 60, "3 hours ago"),
+            (49 * 3600, "2 days ago"),
+        ] {
+            assert_eq!(ago(at(0), at(seconds)), text);
+        }
+        assert_eq!(ago(at(5), at(0)), "just now");
+        assert_eq!(moment(at(0)), "14 Nov 2023, 22:13 UTC");
+        assert_eq!(moment(Timestamp::END), "unknown");
     }
 }

@@ -82,11 +82,13 @@ pub enum Why {
     TooMany,
     /// Two people held it.
     Stolen,
+    /// Its user ended it from another browser.
+    EndedElsewhere,
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Idle,
         Self::Absolute,
         Self::LoggedOut,
@@ -95,6 +97,7 @@ impl Why {
         Self::Administrator,
         Self::TooMany,
         Self::Stolen,
+        Self::EndedElsewhere,
     ];
 
     /// The reason as one word of a log line or an address.
@@ -108,6 +111,7 @@ impl Why {
             Self::Administrator => "administrator",
             Self::TooMany => "too_many",
             Self::Stolen => "stolen",
+            Self::EndedElsewhere => "ended_elsewhere",
         }
     }
 }

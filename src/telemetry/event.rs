@@ -1,7 +1,7 @@
 //! Every auditable event: its name, how grave it is, how it ended, and what is said about it.
 //!
 //! Names are those of the OWASP Application Logging Vocabulary. Where it has none, ours follow its style (subsystem,
-//! thing, what became of it): `session_logout`, `session_token_rejected`, `malicious_csrf`, `authz_fail_observed` and
+//! thing, what became of it): `session_logout`, `session_revoked`, `session_token_rejected`, `malicious_csrf`, `authz_fail_observed` and
 //! all of `sys_*` but `sys_startup`, `sys_shutdown` and `sys_crash`. Levels are ours: `CRITICAL` is for what somebody
 //! should be woken for, `WARN` for what a browser does not do by itself.
 
@@ -67,6 +67,11 @@ pub enum Event<'a> {
     },
     /// Somebody ended their session.
     SessionLogout,
+    /// Somebody ended another of their own sessions.
+    SessionRevoked {
+        /// The id of the one that was ended.
+        target: &'a str,
+    },
     /// The cookie of a session that is over was sent.
     SessionUseAfterExpire {
         /// Why it is over.
@@ -259,6 +264,7 @@ kinds! {
     SessionCreated          "session_created"             Info     Success Each;
     SessionExpired          "session_expired"             Info     Success Each;
     SessionLogout           "session_logout"              Info     Success Each;
+    SessionRevoked          "session_revoked"             Info     Success Each;
     SessionUseAfterExpire   "session_use_after_expire"    Warn     Refused Limited;
     LoginSuccess            "authn_login_success"         Info     Success Each;
     LoginSuccessAfterFail   "authn_login_successafterfail" Info    Success Each;
@@ -332,6 +338,7 @@ impl Event<'_> {
             Self::LoginFailMax { limit } => line.number(Key::Named("limit"), limit.into()),
             Self::ExcessSessions { limit } => line.number(Key::Named("limit"), limit as u64),
             Self::LoginLocked { wait_secs } => line.number(Key::Named("wait_seconds"), wait_secs),
+            Self::SessionRevoked { target } => line.text(Key::Named("target"), target),
             Self::AuthzFail { required } => line.text(Key::Named("required"), required),
             Self::IdentityHeaderStripped { name } => line.text(Key::Named("header"), name),
             Self::Startup { version } => line.text(Key::Named("version"), version),

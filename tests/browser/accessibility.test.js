@@ -53,6 +53,28 @@ const ways = {
     // The browser's own check may stop a short one; the page is looked at either way.
     await page.click(click);
   },
+  "sessions": async (page) => {
+    const other = await profile(browser);
+    const there = await other.newPage();
+    await enter(there);
+    await enter(page);
+    await page.goto(bench.url("/.vestibule/sessions"));
+    assert.equal(await page.locator("li").count(), 2);
+    await other.close();
+  },
+  "sessions after the end of one": async (page) => {
+    const other = await profile(browser);
+    const there = await other.newPage();
+    await enter(there);
+    await enter(page);
+    await page.goto(bench.url("/.vestibule/sessions"));
+    // By keyboard alone: to the button of the other session, and on.
+    const button = page.getByRole("button", { name: "End", exact: true }).first();
+    await button.focus();
+    await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+    await page.getByRole("status").waitFor();
+    await other.close();
+  },
   "one more step": async (page) => {
     // It would go on at once by itself.
     await page.addInitScript(() => { HTMLFormElement.prototype.submit = () => undefined; });

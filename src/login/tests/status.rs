@@ -18,7 +18,7 @@ use crate::net::Scheme;
 async fn pages_answer_navigations_alone_and_methods_are_told() {
     let gateway = Gateway::alice();
     let mut browser = Browser::new("192.0.2.1");
-    for place in ["login", "logout", "password"] {
+    for place in ["login", "logout", "password", "sessions"] {
         for dest in ["empty", "iframe", "image", "script"] {
             let answer = browser.send(&gateway, Method::GET, place, &[("sec-fetch-dest", dest)], "").await;
             assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{place} as {dest}");
@@ -83,7 +83,7 @@ async fn plain_http_has_no_form() {
 #[test]
 fn places_are_matched_byte_by_byte() {
     assert_eq!(Action::of("session/extend"), Some(Action::SessionExtend));
-    for other in ["", "Login", "login/", "sessions", "session/", "/login", "callback"] {
+    for other in ["", "Login", "login/", "sessions/", "session/", "/login", "callback"] {
         assert_eq!(Action::of(other), None, "{other:?}");
     }
 }
