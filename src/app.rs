@@ -190,6 +190,10 @@ impl App {
         metrics.read_from(Reading::AuditLinesLost, move || audit.lost());
         let access_log = self.shared.access_log.clone();
         metrics.read_from(Reading::AccessLinesLost, move || access_log.lost());
+        for (site, upstream) in self.shared.upstreams.iter().enumerate() {
+            let upstream = Arc::clone(upstream);
+            metrics.servers_from(site, move || upstream.servers_health());
+        }
         if let Some(tls) = tls.cloned() {
             metrics
                 .read_from(Reading::CertificateExpiry, move || tls.expires().map_or(0, Timestamp::as_secs));
@@ -201,6 +205,9 @@ impl App {
         self.background.spawn(upkeep::sweep(Arc::clone(shared)));
         self.background.spawn(upkeep::flush(Arc::clone(shared)));
         self.background.spawn(Arc::clone(&shared.login).watch_users(self.stop.clone()));
+        for upstream in &shared.upstreams {
+            self.background.spawn(Arc::clone(upstream).watch_health());
+        }
         if let Some(tls) = tls {
             let shared = Arc::clone(shared);
             self.background.spawn(async move { tls.watch(|event| upkeep::tell(&shared, event)).await });

@@ -193,6 +193,8 @@ mod tests {
             service_workers: ServiceWorkers::Deny,
             body_limit: None,
             upstream: upstream::Settings {
+                balance: upstream::Balancing::RoundRobin,
+                health: None,
                 servers: vec![upstream::Endpoint::Http(Authority::parse("127.0.0.1:5000").unwrap())],
                 ca_file: None,
                 present_scheme: upstream::PresentScheme::Https,

@@ -5,12 +5,15 @@ mod balance;
 mod capacity;
 mod client;
 mod connect;
+mod health;
 mod http1;
 mod pool;
+mod probe;
 mod scratch;
 mod stream;
 mod tunnel;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +26,13 @@ use crate::upstream::connect::Connector;
 
 pub use crate::upstream::answer::AnswerBody;
 pub use crate::upstream::answer::AnswerError;
+pub use crate::upstream::balance::Balancing;
 pub use crate::upstream::client::Client;
 pub use crate::upstream::client::SendError;
 pub use crate::upstream::client::Upgraded;
 pub use crate::upstream::connect::ConnectError;
 pub use crate::upstream::connect::RootsError;
+pub use crate::upstream::health::HealthCheck;
 pub use crate::upstream::http1::parse::BadAnswer;
 pub use crate::upstream::tunnel::Tunnel;
 
@@ -40,6 +45,17 @@ pub enum Endpoint {
     Https(Authority),
     /// `unix:/path/to/socket`, plain HTTP.
     Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    /// As it is written in the configuration.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(authority) => write!(formatter, "http://{authority}"),
+            Self::Https(authority) => write!(formatter, "https://{authority}"),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
 }
 
 impl Endpoint {
@@ -64,8 +80,12 @@ pub enum PresentScheme {
 /// How an app is reached.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its servers, at least one; requests take turns, and a server that cannot be reached is skipped for a while.
+    /// Its servers, at least one; a server that cannot be reached is skipped for a while.
     pub servers: Vec<Endpoint>,
+    /// How requests are spread over them.
+    pub balance: Balancing,
+    /// How they are asked whether they are well; nothing means they are not asked.
+    pub health: Option<HealthCheck>,
     /// Certificate authorities for `https` servers beside (instead of) the system's.
     pub ca_file: Option<PathBuf>,
     /// The scheme the app is shown.
@@ -97,10 +117,22 @@ impl Upstream {
     pub fn new(settings: Settings) -> Result<Self, RootsError> {
         Ok(Self {
             connector: Connector::new(&settings)?,
-            balance: Balance::new(settings.servers.len()),
+            balance: Balance::new(settings.balance, settings.servers.len()),
             capacity: Arc::new(Capacity::new(settings.max_connections)),
             settings,
         })
+    }
+
+    /// Its servers, and whether the health check has nothing against them; nothing where none is asked for.
+    pub fn servers_health(&self) -> Vec<(String, bool)> {
+        let checked = self.settings.health.as_ref().map(|_| self.settings.servers.iter().enumerate());
+        let told =
+            |(server, endpoint): (usize, &Endpoint)| (endpoint.to_string(), self.balance.is_well(server));
+        checked.into_iter().flatten().map(told).collect()
+    }
+
+    fn server(&self, place: usize) -> Option<(usize, &Endpoint)> {
+        self.settings.servers.get(place).map(|endpoint| (place, endpoint))
     }
 
     /// A worker's own way to the app. Must be called on the worker's runtime.

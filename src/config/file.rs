@@ -351,7 +351,7 @@ impl JsonSchema for Workers {
 
 /// Where `key` is a setting, for those who wrote it in the wrong place.
 pub(crate) fn home_of(key: &str) -> Option<&'static str> {
-    let homes: [(Keys, &'static str); 12] = [
+    let homes: [(Keys, &'static str); 13] = [
         (File::KEYS, "at the top level"),
         (SiteFile::KEYS, "in a site"),
         (ListenFile::KEYS, "in `listen`"),
@@ -362,6 +362,7 @@ pub(crate) fn home_of(key: &str) -> Option<&'static str> {
         (IdentityFile::KEYS, "in `identity`"),
         (site::HeadersFile::KEYS, "in a site's `headers`"),
         (site::UpstreamBlock::KEYS, "in a site's `upstream: { servers: …, … }`"),
+        (site::HealthBlock::KEYS, "in a site's `upstream: { health: { path: …, … } }`"),
         (site::RuleFile::KEYS, "in a rule of a site"),
         (LimitsFile::KEYS, "in `limits`"),
     ];

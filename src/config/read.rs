@@ -94,7 +94,7 @@ impl<'a> Section<'a> {
         let unless = keys.unless.iter().filter(|(_, instead)| !there(instead)).map(|(key, _)| key);
         for key in keys.required.iter().chain(unless).filter(|key| !there(key)) {
             let full = join(path, key);
-            findings.error(node.at, format!("`{full}` is missing"), how_to_add(key));
+            findings.error(node.at, format!("`{full}` is missing"), how_to_add(path, key));
         }
         Some(Self { path, entries })
     }
@@ -116,8 +116,9 @@ impl<'a> Section<'a> {
     }
 }
 
-fn how_to_add(key: &str) -> &'static str {
+fn how_to_add(path: &str, key: &str) -> &'static str {
     match key {
+        "path" if path.ends_with("health") => "say what the servers are asked for, such as `path: /healthz`",
         "sites" => "name the app at least: `sites: [ { upstream: http://127.0.0.1:5000 } ]`",
         "upstream" => "say where the app is, such as `upstream: http://127.0.0.1:5000`",
         "servers" => "say where the app is, such as `servers: [http://127.0.0.1:5000]`",

@@ -23,6 +23,7 @@ use crate::session;
 use crate::session::AtLimit;
 use crate::session::SameSite;
 use crate::telemetry::Format;
+use crate::upstream::Balancing;
 use crate::upstream::PresentScheme;
 
 /// A well-known set of identity header names.
@@ -126,6 +127,7 @@ choice!(MinTls { "1.2" => Self::V1_2, "1.3" => Self::V1_3, });
 choice!(SameSite { "lax" => Self::Lax, "strict" => Self::Strict, });
 choice!(Format { "text" => Self::Text, "json" => Self::Json, });
 choice!(PresentScheme { "https" => Self::Https, "http" => Self::Http, });
+choice!(Balancing { "round_robin" => Self::RoundRobin, "least_connections" => Self::LeastConnections, });
 choice!(Preset { "remote-user" => Self::RemoteUser, "x-auth-request" => Self::XAuthRequest, });
 choice!(AtLimit { "end_oldest" => Self::EndOldest, "refuse" => Self::Refuse, });
 choice!(session::Activity { "requests" => Self::Requests, "navigations" => Self::Navigations, });

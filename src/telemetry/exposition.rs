@@ -26,6 +26,8 @@ pub(crate) struct Snapshot {
     pub(crate) latency: Durations,
     pub(crate) refusals: BTreeMap<&'static str, u64>,
     pub(crate) upstream_failures: BTreeMap<&'static str, u64>,
+    /// By site: servers of its app, and whether each is well.
+    pub(crate) servers: Vec<(String, Vec<(String, bool)>)>,
     pub(crate) logins: BTreeMap<&'static str, u64>,
     pub(crate) sweeps: u64,
     pub(crate) swept: u64,
@@ -58,6 +60,7 @@ impl Collector for Snapshot {
         counts(to, refusals, by_reason, &self.refusals)?;
         let failures = ("vestibule_upstream_failures", "Requests the app did not answer properly.");
         counts(to, failures, by_reason, &self.upstream_failures)?;
+        servers(to, &self.servers)?;
         let logins = ("vestibule_logins", "Attempts to log in.");
         counts(to, logins, "outcome", &self.logins)?;
         count(to, ("vestibule_sweeps", "Searches for sessions that are over."), self.sweeps)?;
@@ -89,6 +92,19 @@ fn latency(to: &mut DescriptorEncoder<'_>, latency: &Durations) -> fmt::Result {
     let kind = MetricType::Histogram;
     to.encode_descriptor("vestibule_request_duration", help, Some(&Unit::Seconds), kind)?
         .encode_histogram::<NoLabelSet>(latency.seconds(), latency.count(), &latency.buckets(), None)
+}
+
+fn servers(to: &mut DescriptorEncoder<'_>, sites: &[(String, Vec<(String, bool)>)]) -> fmt::Result {
+    let help = "Whether the health check has nothing against a server.";
+    let mut metric = to.encode_descriptor("vestibule_upstream_healthy", help, None, MetricType::Gauge)?;
+    for (site, servers) in sites {
+        for (server, well) in servers {
+            metric
+                .encode_family(&[("site", site.as_str()), ("server", server.as_str())])?
+                .encode_gauge(&u64::from(*well))?;
+        }
+    }
+    Ok(())
 }
 
 fn counts(

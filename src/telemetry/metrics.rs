@@ -44,6 +44,9 @@ pub enum Reading {
 
 type Source = Box<dyn Fn() -> u64 + Send + Sync>;
 
+/// Servers of an app by their addresses, and whether each is well.
+type Servers = Box<dyn Fn() -> Vec<(String, bool)> + Send + Sync>;
+
 /// All figures of the process.
 #[derive(Default)]
 pub struct Metrics {
@@ -53,6 +56,8 @@ pub struct Metrics {
     sweeps: AtomicU64,
     swept: AtomicU64,
     readings: Mutex<Vec<(Reading, Source)>>,
+    /// By the place of the site.
+    servers: Mutex<Vec<(usize, Servers)>>,
 }
 
 /// One worker's figures; clones count into the same place.
@@ -111,6 +116,15 @@ impl Metrics {
         readings.push((reading, Box::new(source)));
     }
 
+    /// Where it comes from which servers of a site's app are well.
+    pub fn servers_from(
+        &self,
+        site: usize,
+        source: impl Fn() -> Vec<(String, bool)> + Send + Sync + 'static,
+    ) {
+        lock(&self.servers).push((site, Box::new(source)));
+    }
+
     /// All figures in the `OpenMetrics` text format.
     pub fn render(&self) -> String {
         self.snapshot().render()
@@ -122,6 +136,10 @@ impl Metrics {
             answers: names.map(|name| (name.to_owned(), Classes::default())).collect(),
             sweeps: self.sweeps.load(Ordering::Relaxed),
             swept: self.swept.load(Ordering::Relaxed),
+            servers: lock(&self.servers)
+                .iter()
+                .filter_map(|(site, source)| Some((self.sites.get(*site)?.clone(), source())))
+                .collect(),
             readings: lock(&self.readings).iter().map(|(reading, source)| (*reading, source())).collect(),
             ..Snapshot::default()
         };
@@ -210,6 +228,7 @@ mod tests {
         metrics.sweep(3);
         metrics.read_from(Reading::SessionsLive, || 1);
         metrics.read_from(Reading::SessionsLive, || 42);
+        metrics.servers_from(0, || vec![("http://a".to_owned(), true), ("http://b".to_owned(), false)]);
         let text = metrics.render();
         for line in [
             "vestibule_requests_total{site=\"app.example\",class=\"2xx\"} 2",
@@ -226,6 +245,8 @@ mod tests {
             "vestibule_sweeps_total 1",
             "vestibule_sessions_swept_total 3",
             "vestibule_sessions_live 42",
+            "vestibule_upstream_healthy{site=\"app.example\",server=\"http://a\"} 1",
+            "vestibule_upstream_healthy{site=\"app.example\",server=\"http://b\"} 0",
         ] {
             assert!(text.lines().any(|own| own == line), "{line} is not in\n{text}");
         }

@@ -85,15 +85,18 @@ impl Client {
     /// gets a connection of its own that is kept afterwards.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<AnswerBody>, SendError> {
         let (head, body) = request.into_parts();
+        let server = self.upstream.balance.pick(&[], self.clock.now());
         if is_repeatable(&head.method, &body)
-            && let Some(connection) = self.pool.take()
+            && let Some(server) = server
+            && let Some(mut connection) = self.pool.take(server)
         {
+            connection.busy = self.upstream.balance.begin(server);
             match self.exchange(connection, &head, RequestBody::Empty).await {
                 Err(Failure { silent: true, .. }) => {}
                 done => return self.receive(done),
             }
         }
-        let connection = self.connect().await?;
+        let connection = self.connect(server).await?;
         let done = self.exchange(connection, &head, body).await;
         self.receive(done)
     }
@@ -102,7 +105,8 @@ impl Client {
     /// else's answer.
     pub async fn upgrade(&self, request: Request<RequestBody>) -> Result<Upgraded, SendError> {
         let (head, body) = request.into_parts();
-        let connection = self.connect().await?;
+        let server = self.upstream.balance.pick(&[], self.clock.now());
+        let connection = self.connect(server).await?;
         let answered = self.exchange(connection, &head, body).await.map_err(|failure| failure.error)?;
         if answered.head.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Upgraded::Declined(answer::begin(answered, &self.pool, false)?));
@@ -131,20 +135,23 @@ impl Client {
         Ok(answer::begin(answered, &self.pool, true)?)
     }
 
-    async fn connect(&self) -> Result<Connection, SendError> {
+    /// A new connection, to `first` or else to whichever server takes one.
+    async fn connect(&self, first: Option<usize>) -> Result<Connection, SendError> {
         let upstream = &self.upstream;
         let patience = upstream.settings.connect_timeout;
         let permit = upstream.capacity.take(patience).await.map_err(|_full| SendError::Busy)?;
+        let (mut next, mut tried) = (first, Vec::new());
         let mut failure = SendError::Busy;
-        for server in upstream.balance.order(self.clock.now()) {
-            let Some(endpoint) = upstream.settings.servers.get(server) else {
-                continue;
-            };
+        while let Some((server, endpoint)) = next.and_then(|next| upstream.server(next)) {
+            let busy = upstream.balance.begin(server);
             match upstream.connector.connect(endpoint).await {
-                Ok(stream) => return Ok(Connection::new(stream, permit)),
+                Ok(stream) => return Ok(Connection::new(stream, server, busy, permit)),
                 Err(error) => {
                     // Read anew: a server that does not answer takes longer to fail than it is to rest.
-                    upstream.balance.rest(server, self.clock.now());
+                    let now = self.clock.now();
+                    upstream.balance.rest(server, now);
+                    tried.push(server);
+                    next = upstream.balance.pick(&tried, now);
                     failure = error.into();
                 }
             }

@@ -47,10 +47,13 @@ impl Pool {
         &self.scratch
     }
 
-    /// A connection that can be used at once, if there is one.
-    pub(crate) fn take(&self) -> Option<Connection> {
+    /// A connection to `server` that can be used at once, if there is one.
+    pub(crate) fn take(&self, server: usize) -> Option<Connection> {
         loop {
-            let (mut connection, since) = self.lock().pop()?;
+            let mut idle = self.lock();
+            let place = idle.iter().rposition(|(connection, _)| connection.server == server)?;
+            let (mut connection, since) = idle.remove(place);
+            drop(idle);
             let rested = since.elapsed();
             if rested < self.keep && connection.stream.is_quiet(rested) {
                 return Some(connection);
@@ -59,7 +62,8 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is complete.
-    pub(crate) fn put(&self, connection: Connection) {
+    pub(crate) fn put(&self, mut connection: Connection) {
+        connection.busy = None;
         if self.keep.is_zero() {
             return;
         }

@@ -55,10 +55,10 @@ fn site(
     let upstream = file.upstream.as_ref().map_or(&none, |given| &given.value.0);
     let own_body = file.limits.body.as_ref().or(all.limits.body.as_ref());
     switches(file, check);
+    let hosts = hosts(given, names, check);
     let mount = file.path.as_ref().map_or_else(|| "/".to_owned(), |path| mount(path, check));
     Site {
         id,
-        hosts: hosts(given, names, check),
         mode: file.mode.as_ref().map_or(Mode::Enforce, |given| given.value),
         login,
         lifetime: session::lifetime(&file.session, &all.session, check),
@@ -70,7 +70,8 @@ fn site(
         rules: rules::rules(file, login, &mount, check),
         mount,
         identity: identity::headers(&file.identity, &all.identity, check),
-        upstream: upstream::upstream(upstream, &all.limits, check),
+        upstream: upstream::upstream(upstream, &all.limits, &hosts, check),
+        hosts,
     }
 }
 

@@ -4,24 +4,43 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use crate::config::check::Check;
 use crate::config::check::count;
 use crate::config::check::limits;
 use crate::config::file::LimitsFile;
+use crate::config::file::site::HealthFile;
 use crate::config::file::site::UpstreamBlock;
 use crate::config::read::Given;
 use crate::config::units::Text;
 use crate::net::Authority;
 use crate::net::Host;
+use crate::upstream::Balancing;
 use crate::upstream::Endpoint;
+use crate::upstream::HealthCheck;
 use crate::upstream::PresentScheme;
 use crate::upstream::Settings;
 
 /// Shorter than the keep-alive of every known app server (gunicorn: 2 s), so that none closes what we are about to use.
 pub(crate) const IDLE: Duration = Duration::from_secs(1);
 
-/// The way to the app.
-pub(super) fn upstream(file: &UpstreamBlock, all: &LimitsFile, check: &mut Check<'_>) -> Settings {
+/// How often servers are asked whether they are well.
+pub(crate) const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the answer may take.
+pub(crate) const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// So many answers in a row make a server well again.
+pub(crate) const HEALTHY_AFTER: u64 = 2;
+/// So many failures in a row make it ill.
+pub(crate) const UNHEALTHY_AFTER: u64 = 3;
+
+/// The way to the app of a site with these hosts.
+pub(super) fn upstream(
+    file: &UpstreamBlock,
+    all: &LimitsFile,
+    hosts: &[Host],
+    check: &mut Check<'_>,
+) -> Settings {
     let given = file.servers.as_ref();
     let list = given.map_or(&[][..], |given| &given.value.values);
     if let Some(given) = given
@@ -51,6 +70,8 @@ pub(super) fn upstream(file: &UpstreamBlock, all: &LimitsFile, check: &mut Check
     Settings {
         ca_file: ca_file(file, &servers, check),
         servers,
+        balance: file.balance.as_ref().map_or(Balancing::RoundRobin, |given| given.value),
+        health: health(file, hosts, check),
         present_scheme: file.present_scheme.as_ref().map_or(PresentScheme::Https, |given| given.value),
         max_connections: max
             .map(|given| count(check.number(Some(given), "max_connections", (1, 1_000_000), 100))),
@@ -66,6 +87,41 @@ pub(super) fn upstream(file: &UpstreamBlock, all: &LimitsFile, check: &mut Check
             limits::UPSTREAM_RESPONSE,
         ),
     }
+}
+
+fn health(file: &UpstreamBlock, hosts: &[Host], check: &mut Check<'_>) -> Option<HealthCheck> {
+    let given = file.health.as_ref()?;
+    let HealthFile(block) = given.value.0.as_ref()?;
+    let path = block.path.as_ref().and_then(|given| health_path(given, check));
+    let interval = check.some_time(block.interval.as_ref(), "upstream.health.interval", HEALTH_INTERVAL);
+    let timeout = check.some_time(block.timeout.as_ref(), "upstream.health.timeout", HEALTH_TIMEOUT);
+    let mut times = |given: Option<&Given<u64>>, name: &str, default| {
+        u32::try_from(check.number(given, name, (1, 100), default)).unwrap_or(1)
+    };
+    let healthy_after = times(block.healthy_after.as_ref(), "upstream.health.healthy_after", HEALTHY_AFTER);
+    let unhealthy_after =
+        times(block.unhealthy_after.as_ref(), "upstream.health.unhealthy_after", UNHEALTHY_AFTER);
+    Some(HealthCheck {
+        path: path?,
+        host: hosts.first()?.clone(),
+        interval,
+        timeout,
+        healthy_after,
+        unhealthy_after,
+    })
+}
+
+fn health_path(given: &Given<Text>, check: &mut Check<'_>) -> Option<PathAndQuery> {
+    let text = given.value.0.as_str();
+    let path = text.starts_with('/').then(|| text.parse().ok()).flatten();
+    if path.is_none() {
+        check.findings.error(
+            given.at,
+            format!("`health`: `{text}` is not a path"),
+            "write what the servers are asked for from the root: `/healthz`",
+        );
+    }
+    path
 }
 
 fn endpoint(given: &Given<Text>, allow_plaintext: bool, check: &mut Check<'_>) -> Option<Endpoint> {

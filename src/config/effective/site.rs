@@ -9,8 +9,10 @@ use crate::config::effective::optional;
 use crate::config::effective::time;
 use crate::config::file::File;
 use crate::config::file::site::AllowFile;
+use crate::config::file::site::HealthFile;
 use crate::config::file::site::RuleFile;
 use crate::config::file::site::SiteFile;
+use crate::config::file::site::UpstreamBlock;
 use crate::config::read::OneOrMany;
 use crate::config::units::Text;
 use crate::config::words::AllowWord;
@@ -19,7 +21,7 @@ use crate::headers::harden::Hsts;
 use crate::route::Site;
 use crate::session::Bind;
 use crate::session::Policy;
-use crate::upstream::Endpoint;
+use crate::upstream::Settings;
 
 /// Every setting of `site`, which was written as `file` in a configuration of `all`.
 pub(super) fn describe(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
@@ -40,9 +42,10 @@ pub(super) fn describe(file: &SiteFile, all: &File, site: &Site, table: &mut Tab
 
 fn upstream(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
     let settings = &site.upstream;
-    let servers: Vec<String> = settings.servers.iter().map(address).collect();
+    let servers: Vec<String> = settings.servers.iter().map(ToString::to_string).collect();
     table.row("upstream.servers", list(&servers), Origin::Written);
     let written = file.upstream.as_ref().map(|given| &given.value.0);
+    balance(written, settings, table);
     table.row(
         "upstream.present_scheme",
         settings.present_scheme.word(),
@@ -76,12 +79,39 @@ fn upstream(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
     table.row("limits.body", body, Origin::merged(file.limits.body.as_ref(), limits.body.as_ref()));
 }
 
-fn address(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Http(authority) => format!("http://{authority}"),
-        Endpoint::Https(authority) => format!("https://{authority}"),
-        Endpoint::Unix(path) => format!("unix:{}", path.display()),
-    }
+fn balance(file: Option<&UpstreamBlock>, settings: &Settings, table: &mut Table) {
+    table.row(
+        "upstream.balance",
+        settings.balance.word(),
+        Origin::of(file.and_then(|block| block.balance.as_ref())),
+    );
+    let written = file.and_then(|block| block.health.as_ref());
+    let Some(health) = &settings.health else {
+        table.row("upstream.health", "none", Origin::of(written));
+        return;
+    };
+    let block = written.and_then(|given| given.value.0.as_ref()).map(|HealthFile(block)| block);
+    table.row("upstream.health.path", &health.path, Origin::Written);
+    table.row(
+        "upstream.health.interval",
+        time(health.interval),
+        Origin::of(block.and_then(|block| block.interval.as_ref())),
+    );
+    table.row(
+        "upstream.health.timeout",
+        time(health.timeout),
+        Origin::of(block.and_then(|block| block.timeout.as_ref())),
+    );
+    table.row(
+        "upstream.health.healthy_after",
+        health.healthy_after,
+        Origin::of(block.and_then(|block| block.healthy_after.as_ref())),
+    );
+    table.row(
+        "upstream.health.unhealthy_after",
+        health.unhealthy_after,
+        Origin::of(block.and_then(|block| block.unhealthy_after.as_ref())),
+    );
 }
 
 fn responses(file: &SiteFile, site: &Site, table: &mut Table) {

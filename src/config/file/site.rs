@@ -31,6 +31,7 @@ use crate::headers::harden::SiteData;
 use crate::route::Mode;
 use crate::route::ServiceWorkers;
 use crate::session;
+use crate::upstream::Balancing;
 use crate::upstream::PresentScheme;
 
 shape! {
@@ -73,8 +74,12 @@ shape! {
 shape! {
     /// How an app is reached.
     UpstreamBlock {
-        /// Its servers, which take turns.
+        /// Its servers. One that cannot be reached is left out for a moment.
         servers: OneOrMany<Text>,
+        /// How requests are spread over the servers: `round_robin`, or `least_connections`, to the one with the fewest under way. Default: `round_robin`.
+        balance: Balancing,
+        /// Asks each server for this path again and again, and leaves out those that fail: a path such as /healthz, or a block. Default: null.
+        health: OrNull<HealthFile>,
         /// The scheme the app is shown in `Origin`, `Referer` and forwarded headers. Default: https.
         present_scheme: PresentScheme,
         /// Connections to the app at most. Default: null (no limit).
@@ -87,7 +92,23 @@ shape! {
         allow_plaintext: bool,
     }
     required ["servers"]
-    later ["balance", "health"]
+}
+
+shape! {
+    /// How servers are asked whether they are well.
+    HealthBlock {
+        /// What is asked for; any answer below 400 means well.
+        path: Text,
+        /// How often. Default: 5s.
+        interval: Span,
+        /// How long an answer may take. Default: 2s.
+        timeout: Span,
+        /// So many answers in a row make an ill server well. Default: 2.
+        healthy_after: u64,
+        /// So many failures in a row make it ill. Default: 3.
+        unhealthy_after: u64,
+    }
+    required ["path"]
 }
 
 shape! {
@@ -175,7 +196,7 @@ pub(crate) struct UpstreamFile(pub(crate) UpstreamBlock);
 #[expect(dead_code, reason = "exists for the schema alone")]
 enum UpstreamForms {
     Servers(OneOrMany<Text>),
-    Block(UpstreamBlock),
+    Block(Box<UpstreamBlock>),
 }
 
 impl Read for UpstreamFile {
@@ -186,6 +207,29 @@ impl Read for UpstreamFile {
         let servers = OneOrMany::read(node, path, findings)?;
         let servers = Some(Given { value: servers, at: node.at });
         Some(Self(UpstreamBlock { servers, ..UpstreamBlock::default() }))
+    }
+}
+
+/// How servers are asked whether they are well: a path alone, or a block.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, with = "HealthForms")]
+pub(crate) struct HealthFile(pub(crate) HealthBlock);
+
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "exists for the schema alone")]
+enum HealthForms {
+    Path(Text),
+    Block(HealthBlock),
+}
+
+impl Read for HealthFile {
+    fn read(node: &Node, path: &str, findings: &mut Findings) -> Option<Self> {
+        if matches!(node.value, Value::Map(_)) {
+            return HealthBlock::read(node, path, findings).map(Self);
+        }
+        let value = Text::read(node, path, findings)?;
+        Some(Self(HealthBlock { path: Some(Given { value, at: node.at }), ..HealthBlock::default() }))
     }
 }
 

@@ -10,10 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
+use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::body::RequestBody;
+use crate::body::RequestBodyError;
+use crate::upstream::balance::Busy;
 use crate::upstream::client::SendError;
 use crate::upstream::http1::head::HeadReader;
 use crate::upstream::http1::parse::Head;
@@ -28,6 +31,10 @@ use crate::upstream::stream::Stream;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
+    /// Which of the app's servers it leads to.
+    pub(crate) server: usize,
+    /// Counts as a request under way there while the connection is in use.
+    pub(crate) busy: Option<Busy>,
     patience: Patience,
     /// Counts against the app's limit as long as the connection is open.
     _permit: Option<OwnedSemaphorePermit>,
@@ -35,14 +42,19 @@ pub(crate) struct Connection {
 
 /// The start of an answer.
 #[derive(Debug)]
-pub(crate) struct Answered {
+pub(crate) struct Answered<B = RequestBody> {
     pub(crate) connection: Connection,
     pub(crate) head: Head,
     /// What came behind the head.
     pub(crate) rest: Bytes,
     /// What is still being sent, where the app did not wait for all of it.
-    pub(crate) upload: Option<Upload<RequestBody>>,
+    pub(crate) upload: Option<Upload<B>>,
 }
+
+/// What can be sent with a request.
+pub(crate) trait Sent: Body<Data = Bytes, Error = RequestBodyError> + Unpin {}
+
+impl<B: Body<Data = Bytes, Error = RequestBodyError> + Unpin> Sent for B {}
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -54,18 +66,23 @@ pub(crate) struct Failure {
 
 impl Connection {
     /// Nothing was sent on it yet.
-    pub(crate) fn new(stream: Stream, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { stream, patience: Patience::default(), _permit: permit }
+    pub(crate) fn new(
+        stream: Stream,
+        server: usize,
+        busy: Option<Busy>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self { stream, server, busy, patience: Patience::default(), _permit: permit }
     }
 
     /// Sends a request and waits for the head of its answer, at most `limit` after the last byte that got through.
-    pub(crate) async fn exchange(
+    pub(crate) async fn exchange<B: Sent>(
         self,
         scratch: &Scratch,
         head: &Parts,
-        body: RequestBody,
+        body: B,
         limit: Duration,
-    ) -> Result<Answered, Failure> {
+    ) -> Result<Answered<B>, Failure> {
         let upload = Upload::new(scratch.lines(), head, body);
         let mut exchange = Exchange {
             connection: self,
@@ -85,16 +102,16 @@ impl Connection {
     }
 }
 
-struct Exchange {
+struct Exchange<B> {
     connection: Connection,
-    upload: Option<Upload<RequestBody>>,
+    upload: Option<Upload<B>>,
     /// Why the rest of the request cannot be sent. The app may have answered before it closed.
     unsent: Option<io::Error>,
     reader: HeadReader,
     since: Instant,
 }
 
-impl Exchange {
+impl<B: Sent> Exchange<B> {
     fn poll(
         &mut self,
         scratch: &Scratch,
