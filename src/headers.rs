@@ -5,4 +5,5 @@ pub mod forwarded;
 pub mod harden;
 pub mod hop;
 pub mod location;
+pub mod max_forwards;
 mod set_cookie;

@@ -5,6 +5,7 @@
 
 mod admit;
 mod exchange;
+mod fault;
 mod finish;
 mod forward;
 mod gate;
@@ -30,6 +31,7 @@ use crate::login::Login;
 use crate::net::TrustedProxies;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::exchange::RequestIds;
+use crate::pipeline::fault::caught;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::route::Routes;
@@ -109,7 +111,7 @@ impl Gateway {
     /// Answers one request.
     pub async fn handle(self: &Rc<Self>, visitor: &Visitor, request: Request<Incoming>) -> Finished {
         let mut exchange = Exchange::begin(self, visitor, &request);
-        let reply = match self.serve(visitor, &mut exchange, request).await {
+        let reply = match caught(self.serve(visitor, &mut exchange, request)).await {
             Ok(reply) => reply,
             Err(reject) => {
                 exchange.reason = Some(reject.reason());

@@ -94,7 +94,7 @@ impl CanonicalPath {
         const NEVER: [&str; 4] = [".git", ".svn", ".hg", ".env"];
         // File systems that ignore case serve `.GIT` too.
         let named = |segment: &str| NEVER.iter().any(|name| name.eq_ignore_ascii_case(segment));
-        self.0.split('/').any(named)
+        unpadded(&self.0).split('/').any(named)
     }
 
     /// Whether the path is `mount` itself or below it, by whole segments and byte for byte; `/` holds everything.
@@ -201,7 +201,7 @@ impl Pattern {
         if segments.any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(PatternError::Segment);
         }
-        Ok(Self { stem: stem.into(), folded: fold(trimmed).collect::<String>().into(), below })
+        Ok(Self { stem: stem.into(), folded: fold(&unpadded(trimmed)).collect::<String>().into(), below })
     }
 
     /// The pattern that every path matches, `/*`.
@@ -228,10 +228,11 @@ impl Pattern {
         if self.below { path.is_within(&self.stem) } else { *path.0 == *self.stem }
     }
 
-    /// Whether some app could take `path` for the pattern's, as Express does: without regard to letter case and
-    /// trailing slash. For rules that restrict something.
+    /// Whether some app could take `path` for the pattern's: without regard to letter case and trailing slash, as
+    /// Express does, nor to dots and blanks at a name's end, as Windows does. For rules that restrict something.
     pub fn matches_loosely(&self, path: &CanonicalPath) -> bool {
-        let mut rest = fold(&path.0);
+        let path = unpadded(&path.0);
+        let mut rest = fold(&path);
         if !self.folded.chars().all(|wanted| rest.next() == Some(wanted)) {
             return false;
         }
@@ -248,6 +249,16 @@ impl fmt::Display for Pattern {
         formatter.write_str(&self.stem)?;
         formatter.write_str(if self.below { "/*" } else { "" })
     }
+}
+
+/// The path without the dots and blanks at its names' ends, which file systems of Windows drop.
+fn unpadded(path: &str) -> Cow<'_, str> {
+    const PADDING: [char; 2] = ['.', ' '];
+    if !path.split('/').any(|segment| segment.ends_with(PADDING)) {
+        return Cow::Borrowed(path);
+    }
+    let segments: Vec<_> = path.split('/').map(|segment| segment.trim_end_matches(PADDING)).collect();
+    Cow::Owned(segments.join("/"))
 }
 
 /// Letters without case. By way of upper case, so that letters which only meet there (`ſ` and `s`) are one.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Request;
 use http::Response;
+use http::StatusCode;
 use http::Uri;
 use http::header;
 use http::request::Parts;
@@ -20,11 +22,13 @@ use crate::headers::forwarded::Arrival;
 use crate::headers::forwarded::ForwardedFields;
 use crate::headers::hop;
 use crate::headers::location;
+use crate::headers::max_forwards;
 use crate::net::Authority;
 use crate::net::Scheme;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::gate::Passage;
+use crate::pipeline::refuse::ALLOWED;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Bond;
 use crate::pipeline::reply::Reply;
@@ -49,6 +53,9 @@ impl Gateway {
         passage: Passage,
     ) -> Result<Reply, Reject> {
         let Passage { permit: _permit, protected, resubmits } = passage;
+        if max_forwards::ends_here(&mut head.headers, &head.method) {
+            return Ok(options());
+        }
         let browser_side = tunnel::take_upgrade(&mut head);
         if resubmits {
             resubmit::unmark(&mut head)?;
@@ -149,6 +156,14 @@ impl Gateway {
         }
         response
     }
+}
+
+/// What can be asked of us, by who wanted to come no further than here.
+fn options() -> Reply {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, ALLOWED);
+    Reply::own(response)
 }
 
 /// For an app that takes itself to be on plain http: it is told so, and `Origin` and `Referer` agree with it.

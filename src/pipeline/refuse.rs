@@ -24,7 +24,8 @@ use crate::upstream::SendError;
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// What may be used where a method may not (RFC 9110 §15.5.6).
-const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+pub(crate) const ALLOWED: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// RFC 9110 §11.6.1 wants a challenge with every 401; not `Basic`, for which a browser would ask by itself.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Login realm=\"session\"");
@@ -116,6 +117,7 @@ impl Gateway {
             | Reject::UntrustedTerminator => reject_input(self, exchange, reject.reason()),
             Reject::App(_)
             | Reject::CrossSite
+            | Reject::Fault
             | Reject::FormBroken
             | Reject::FormTooLarge
             | Reject::MethodNotAllowed

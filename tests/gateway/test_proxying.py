@@ -335,3 +335,17 @@ def test_an_app_that_insists_on_http_is_shown_http(make_gateway, recorder):
     assert seen.one("Origin") == person.origin.replace("https", "http")
     assert seen.one("Referer") == person.origin.replace("https", "http") + "/page"
     assert seen.one("X-Forwarded-Proto") == "http"
+
+
+@pytest.mark.parametrize(("field", "passed"), [("0", None), ("1", "0"), ("8", "7"), ("many", "many")])
+def test_options_go_no_further_than_they_may(gateway, alice, recorder, field, passed):
+    mark = recorder.mark()
+    with gateway.wire() as wire:
+        lines = [f"Cookie: {alice.cookies()}", f"Max-Forwards: {field}", f"Origin: {alice.origin}"]
+        wire.send(head("OPTIONS", "/far", gateway.authority("rec.test"), *lines))
+        shown = wire.response()
+    seen = recorder.since(mark)
+    if passed is None:
+        assert shown.status == 204 and "OPTIONS" in shown.get("Allow") and seen == []
+    else:
+        assert shown.status == 200 and seen[0].one("Max-Forwards") == passed

@@ -103,6 +103,11 @@ fn patterns_match_whole_segments() {
         ("/über/*", "/%C3%9CBER/x", false, true),
         ("/admin/*", "/adm%C4%B1n/x", false, true),
         ("/status/*", "/%C5%BFtatus", false, true),
+        ("/admin/*", "/admin%20/x", false, true),
+        ("/admin/*", "/Admin.%20./x", false, true),
+        ("/admin", "/admin.", false, true),
+        ("/a.b/*", "/a.b/x.y", true, true),
+        ("/a.b/*", "/ab/x", false, false),
     ] {
         let (pattern, path) = (pattern(text), path(&raw.replace("ß", "%C3%9F")));
         assert_eq!(pattern.matches_exactly(&path), exactly, "{text} exactly {raw}");
@@ -132,10 +137,12 @@ fn a_pattern_that_could_never_match_is_an_error() {
 
 #[test]
 fn repositories_and_environment_files_are_never_served() {
-    for raw in ["/.git", "/.git/config", "/a/.SVN/x", "/.hg/", "/%2eenv", "/.env"] {
+    for raw in
+        ["/.git", "/.git/config", "/a/.SVN/x", "/.hg/", "/%2eenv", "/.env", "/.env.", "/.git%20/config"]
+    {
         assert!(path(raw).is_never_served(), "{raw}");
     }
-    for raw in ["/", "/.gitignore", "/repo.git/info", "/env", "/.well-known/x"] {
+    for raw in ["/", "/...", "/.gitignore", "/repo.git/info", "/env", "/.well-known/x"] {
         assert!(!path(raw).is_never_served(), "{raw}");
     }
 }
