@@ -245,6 +245,7 @@ fn compose(
     let reserved_cookies = [cookie_name].into_iter().chain(login::reserved_cookies()).collect();
     Ok(Shared {
         sites: config.sites,
+        login_host: config.login.host,
         same_site: config.sessions.same_site,
         trusted_proxies: config.listen.trusted_proxies,
         max_headers: config.limits.headers,
@@ -282,7 +283,9 @@ fn load_tls(config: &Config, clock: &Clock) -> Result<Option<Tls>, StartError> {
     if config.listen.https.is_empty() {
         return Ok(None);
     }
-    let hosts: Vec<Host> = config.sites.iter().flat_map(|site| site.hosts.iter().cloned()).collect();
+    let of_sites = config.sites.iter().flat_map(|site| &site.hosts);
+    let of_login = config.login.host.as_ref().map(|login| &login.host);
+    let hosts: Vec<Host> = of_sites.chain(of_login).cloned().collect();
     Ok(Some(Tls::load(&config.tls, &hosts, clock.now())?))
 }
 

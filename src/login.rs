@@ -8,6 +8,7 @@ mod conversation;
 mod cookies;
 mod directory;
 mod form;
+mod handover;
 pub mod hash;
 mod password;
 pub mod policy;
@@ -22,6 +23,7 @@ mod throttle;
 mod ticket;
 pub mod users;
 mod watch;
+mod way;
 mod words;
 
 use std::io;
@@ -36,6 +38,7 @@ use crate::crypto::Keys;
 use crate::login::cookies::Devices;
 use crate::login::directory::Directory;
 use crate::login::form::Tokens;
+use crate::login::handover::Codes;
 use crate::login::pool::Pool;
 use crate::login::target::Destination;
 use crate::login::target::Reason;
@@ -44,10 +47,14 @@ use crate::login::target::Targets;
 use crate::login::throttle::Throttle;
 use crate::login::ticket::Tickets;
 use crate::login::users::file::UsersError;
+use crate::login::way::Way;
 use crate::net::Authority;
+use crate::pages::Forms;
 use crate::pages::Look;
 use crate::pages::LookError;
 use crate::pages::Pages;
+use crate::route::LoginHost;
+use crate::session::SameSite;
 use crate::session::lifetime::Why;
 use crate::session::sessions::Sessions;
 use crate::telemetry::audit::Audit;
@@ -98,6 +105,10 @@ pub struct Theme {
 /// How people log in.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The one place to log in for all sites; nothing: each host has its own login.
+    pub host: Option<LoginHost>,
+    /// The `SameSite` attribute of the session cookie, which says how a browser can be led into a site.
+    pub same_site: SameSite,
     /// The users file.
     pub users: PathBuf,
     /// How guessing is slowed down.
@@ -122,6 +133,8 @@ pub enum StartError {
 
 /// Password login and all that belongs to it, shared by all workers.
 pub struct Login {
+    host: Option<LoginHost>,
+    same_site: SameSite,
     directory: Directory,
     sessions: Arc<Sessions>,
     audit: Audit,
@@ -130,6 +143,7 @@ pub struct Login {
     targets: Targets,
     tokens: Tokens,
     tickets: Tickets,
+    codes: Codes,
     devices: Devices,
     attempts: Attempts,
     /// A short critical section, never held across an await.
@@ -147,16 +161,20 @@ impl Login {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let theme = &settings.theme;
+        let forms = if settings.host.is_some() { Forms::LeadOn } else { Forms::Stay };
         let look = Look::load(&theme.title, theme.logo.as_deref(), theme.css.as_deref())?;
         Ok(Self {
+            host: settings.host.clone(),
+            same_site: settings.same_site,
             directory: Directory::open(&settings.users)?,
             sessions,
             audit,
             clock,
-            pages: Arc::new(Pages::new(look)),
+            pages: Arc::new(Pages::new(look, forms)),
             targets: Targets::new(keys),
             tokens: Tokens::new(keys),
             tickets: Tickets::new(keys),
+            codes: Codes::new(keys),
             devices: Devices::new(keys),
             attempts: settings.attempts,
             throttle: Mutex::new(Throttle::new(settings.attempts)),
@@ -187,8 +205,8 @@ impl Login {
         reason: Reason,
         now: Timestamp,
     ) -> String {
-        let destination =
-            Destination { target: Target::parse(target).unwrap_or_else(Target::home), reason, issued: now };
+        let target = Target::parse(target).unwrap_or_else(Target::home);
+        let destination = Destination { way: Way::here(target), reason, issued: now };
         let sealed = self.targets.seal(&destination, &authority.host);
         format!("{PREFIX}login?return_to={sealed}")
     }

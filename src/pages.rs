@@ -148,17 +148,48 @@ struct SignedOutPage<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "signed_in.html")]
+struct SignedInPage<'a> {
+    frame: &'a Frame,
+    host: &'a str,
+    user: &'a str,
+    sites: &'a [String],
+}
+
+#[derive(Template)]
+#[template(path = "onward.html")]
+struct OnwardPage<'a> {
+    frame: &'a Frame,
+    host: &'a str,
+    target: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
     frame: &'a Frame,
     view: &'a ErrorView<'a>,
 }
 
+/// Where the forms of our pages lead in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forms {
+    /// To pages of the same host.
+    Stay,
+    /// On to other hosts, as from a login for many sites.
+    LeadOn,
+}
+
 impl Pages {
     /// Pages of this look.
-    pub fn new(look: Look) -> Self {
+    pub fn new(look: Look, forms: Forms) -> Self {
         let style = format!("{STYLE}{}", look.css);
-        let policy = content_security_policy(&style, SCRIPT, "'self'");
+        let targets = match forms {
+            Forms::Stay => "'self'",
+            // Browsers hold redirects after a form against this too, those of the app at their end included.
+            Forms::LeadOn => "'self' https:",
+        };
+        let policy = content_security_policy(&style, SCRIPT, targets);
         // Where the app leads on from there is the app's to say, and browsers hold redirects against this too.
         let sending = content_security_policy(&style, SEND, "'self' https:");
         let frame = Frame { title: look.title, logo: look.logo, style, script: SCRIPT };
@@ -186,6 +217,18 @@ impl Pages {
     /// Asks whether to sign out.
     pub fn logout(&self, host: &str, user: &str, token: &str) -> Response<Bytes> {
         let page = LogoutPage { frame: &self.frame, host, user, token };
+        self.answer(StatusCode::OK, &page)
+    }
+
+    /// Says who is signed in, and on which sites.
+    pub fn signed_in(&self, host: &str, user: &str, sites: &[String]) -> Response<Bytes> {
+        let page = SignedInPage { frame: &self.frame, host, user, sites };
+        self.answer(StatusCode::OK, &page)
+    }
+
+    /// Leads on to a path of the same host by a page of that host.
+    pub fn onward(&self, host: &str, target: &str) -> Response<Bytes> {
+        let page = OnwardPage { frame: &self.frame, host, target };
         self.answer(StatusCode::OK, &page)
     }
 
@@ -281,7 +324,7 @@ mod tests {
     use super::*;
 
     fn pages() -> Pages {
-        Pages::new(Look::plain("Sign in"))
+        Pages::new(Look::plain("Sign in"), Forms::Stay)
     }
 
     fn html(response: &Response<Bytes>) -> &str {
@@ -352,6 +395,8 @@ mod tests {
             pages.logout("app.example", EVIL, "TOKEN"),
             pages.sessions(StatusCode::OK, &sessions(&row(), &[row()])),
             pages.signed_out("app.example", EVIL),
+            pages.signed_in("login.example", EVIL, &[EVIL.to_owned()]),
+            pages.onward("app.example", EVIL),
             pages.resubmit(&resubmission(&[(EVIL.to_owned(), EVIL.to_owned())])),
             pages.error(&ErrorView::new(StatusCode::BAD_GATEWAY, EVIL)),
         ]

@@ -34,6 +34,7 @@ use crate::pipeline::exchange::RequestIds;
 use crate::pipeline::fault::caught;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
+use crate::route::LoginHost;
 use crate::route::Routes;
 use crate::route::Site;
 use crate::session::SameSite;
@@ -56,6 +57,8 @@ pub struct Shared {
     pub clock: Clock,
     /// The apps.
     pub sites: Vec<Site>,
+    /// The one place to log in for all of them, if there is one.
+    pub login_host: Option<LoginHost>,
     /// The ways to the apps, by the sites' ids.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Who is logged in.
@@ -103,7 +106,8 @@ pub struct Gateway {
 impl Gateway {
     /// A worker's own pipeline. Must be called on the worker's runtime, where its connections to the apps will live.
     pub fn new(shared: Arc<Shared>) -> Self {
-        let (routes, metrics) = (Routes::new(shared.sites.clone()), shared.metrics.worker());
+        let routes = Routes::new(shared.sites.clone(), shared.login_host.as_ref());
+        let metrics = shared.metrics.worker();
         let apps = shared.upstreams.iter().map(|way| way.client(shared.clock.clone())).collect();
         Self { shared, routes, apps, metrics, ids: RequestIds::new() }
     }
@@ -137,11 +141,13 @@ impl Gateway {
         if let Some(page) = own::page(&path, exchange.uri.path()) {
             let desk = self.desk(exchange)?;
             let action = page?;
-            self.find_session(visitor, exchange, (&desk.lifetime, &desk.site.session), &head.headers).await?;
+            self.find_session(visitor, exchange, (&desk.lifetime, &desk.session), &head.headers).await?;
             if action.is_use() {
-                self.touch(exchange, desk.site.session.activity, &head.headers);
+                self.touch(exchange, desk.session.activity, &head.headers);
             }
-            self.note_forged(exchange, &desk.site, head.headers.keys());
+            if let Some(site) = &desk.site {
+                self.note_forged(exchange, site, head.headers.keys());
+            }
             // Boxed, as the one above: what is rare takes no room in the future of every request.
             return Box::pin(self.own_page(exchange, &desk, action, (head, body))).await;
         }

@@ -1,5 +1,6 @@
 //! Which app a request is for: host and path find the site.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -65,12 +66,41 @@ pub struct Site {
     pub upstream: crate::upstream::Settings,
 }
 
+/// The one place to log in for all sites, on a host of its own.
+#[derive(Clone, Debug)]
+pub struct LoginHost {
+    /// Its name.
+    pub host: Host,
+    /// What it asks of sessions.
+    pub session: Policy,
+    /// The hosts that send people there, with the limits of sessions on each.
+    pub sites: BTreeMap<Host, Lifetime>,
+}
+
+impl LoginHost {
+    /// The one at `host` for all of `sites` that have a login.
+    pub fn new(host: Host, session: Policy, sites: &[Site]) -> Self {
+        let desks = Routes::new(sites.to_vec(), None).desks;
+        let sites = desks.into_iter().map(|(host, desk)| (host, desk.lifetime)).collect();
+        Self { host, session, sites }
+    }
+
+    /// How long a login lives there: as long as on any of its sites, each of which judges for itself. Nothing if there
+    /// is no site.
+    pub fn lifetime(&self) -> Option<Lifetime> {
+        self.sites.values().copied().reduce(|one, other| one.longer(&other))
+    }
+}
+
 /// Where people log in and out on a host. The gateway's own pages belong to the host, whatever is mounted where: sites
 /// that share one share its session too, so where they differ the stricter word holds.
 #[derive(Clone, Debug)]
 pub struct Desk {
-    /// The first site with a login, in the order of the configuration: what the pages are logged and sent under.
-    pub site: Rc<Site>,
+    /// The first site with a login, in the order of the configuration: what the pages are logged and sent under. Nothing
+    /// on the login's own host.
+    pub site: Option<Rc<Site>>,
+    /// What is asked of sessions here: by the first site.
+    pub session: Policy,
     /// The shortest limits of all sites with a login here.
     pub lifetime: Lifetime,
     /// Whether the apps' cookies go with their user: if one of these sites says so.
@@ -85,7 +115,8 @@ impl Desk {
         with_login.sort_by_key(|site| site.id);
         let (first, rest) = with_login.split_first()?;
         let alone = Self {
-            site: Rc::clone(first),
+            site: Some(Rc::clone(first)),
+            session: first.session,
             lifetime: first.lifetime,
             cookies: first.responses.cookies,
             clear_at_logout: with_login
@@ -116,8 +147,8 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Builds the tables.
-    pub fn new(sites: Vec<Site>) -> Self {
+    /// Builds the tables. Where there is one place to log in for all sites, it is found like a site without an app.
+    pub fn new(sites: Vec<Site>, login: Option<&LoginHost>) -> Self {
         let mut by_host: HashMap<Host, Vec<Rc<Site>>> = HashMap::new();
         for site in sites.into_iter().map(Rc::new) {
             for host in &site.hosts {
@@ -127,7 +158,19 @@ impl Routes {
             }
         }
         let desk = |(host, sites): (&Host, &Vec<Rc<Site>>)| Some((host.clone(), Desk::of(sites)?));
-        let desks = by_host.iter().filter_map(desk).collect();
+        let mut desks: HashMap<Host, Desk> = by_host.iter().filter_map(desk).collect();
+        if let Some((login, lifetime)) = login.and_then(|login| Some((login, login.lifetime()?))) {
+            by_host.insert(login.host.clone(), Vec::new());
+            let session = login.session;
+            let desk = Desk {
+                site: None,
+                session,
+                lifetime,
+                cookies: AppCookies::Pass,
+                clear_at_logout: Vec::new(),
+            };
+            desks.insert(login.host.clone(), desk);
+        }
         Self { by_host, desks }
     }
 
@@ -150,7 +193,7 @@ impl Routes {
         }
     }
 
-    /// Whether some site answers to `host`.
+    /// Whether some site answers to `host`, or the login does.
     pub fn knows(&self, host: &Host) -> bool {
         self.by_host.contains_key(host)
     }
@@ -218,21 +261,31 @@ mod tests {
         let mut shop = site(2, &["a.example"], "/shop/deep");
         shop.lifetime = times(90, 200);
         shop.responses.cookies = AppCookies::Harden;
-        let routes = Routes::new(vec![open, wiki, shop]);
-        let desk = |host: &str| routes.desk(&Host::parse(host).unwrap());
-        let found = desk("a.example").unwrap();
-        assert_eq!((found.site.id, found.lifetime, found.cookies), (1, times(60, 200), AppCookies::Harden));
-        assert!(desk("open.example").is_none() && desk("b.example").is_none());
+        let mut slow = site(3, &["slow.example"], "/");
+        slow.lifetime = times(100, 150);
+        let sites = vec![open, wiki, shop, slow];
+        let host = |name: &str| Host::parse(name).unwrap();
+        let login = LoginHost::new(host("login.example"), Policy::default(), &sites);
+        let routes = Routes::new(sites, Some(&login));
+        let found = routes.desk(&host("a.example")).unwrap();
+        let id = found.site.as_ref().map(|site| site.id);
+        assert_eq!((id, found.lifetime, found.cookies), (Some(1), times(60, 200), AppCookies::Harden));
+        assert!(routes.desk(&host("open.example")).is_none() && routes.desk(&host("b.example")).is_none());
+        let found = routes.desk(&login.host).unwrap();
+        assert_eq!((found.site.is_none(), found.lifetime), (true, times(100, 200)));
+        assert!(routes.knows(&login.host) && routes.only(&login.host).is_none());
+        assert_eq!(login.sites.len(), 2);
     }
 
     #[test]
     fn host_and_longest_mount_find_the_site() {
-        let routes = Routes::new(vec![
+        let sites = vec![
             site(0, &["a.example", "b.example"], "/"),
             site(1, &["a.example"], "/wiki"),
             site(2, &["a.example"], "/wiki/old/"),
             site(3, &["c.example"], "/only"),
-        ]);
+        ];
+        let routes = Routes::new(sites, None);
         for (host, path, expected) in [
             ("a.example", "/", Some(0)),
             ("a.example", "/wiki", Some(1)),

@@ -44,9 +44,11 @@ pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings:
     let mut check = Check { folder, outside, findings };
     let listen = listen::listen(&file.listen, &mut check);
     let tls = tls::tls(file, &mut check);
-    let hosts = tls::hosts(&tls, &check);
+    let mut hosts = tls::hosts(&tls, &check);
+    if let (Some(hosts), Some(login)) = (&mut hosts, login::own_host(&file.login)) {
+        hosts.retain(|host| host != login);
+    }
     let sites = site::sites(file, hosts.as_deref(), &mut check);
-    let needs_users = sites.iter().any(|site| site.login);
     Config {
         state_dir: state_dir(file, &check),
         listen,
@@ -54,7 +56,7 @@ pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings:
         tls,
         keys: keys_file(file, &mut check),
         sessions: session::sessions(&file.session, &mut check),
-        login: login::login(&file.login, needs_users, &mut check),
+        login: login::login(file, &sites, &mut check),
         sites,
         limits: limits::limits(&file.limits, &mut check),
         telemetry: log(file, &mut check),

@@ -140,6 +140,8 @@ fn sessions(file: &File, config: &Config, table: &mut Table) {
         session.store.as_ref().map_or("memory", |given| given.value.word()),
         Origin::of(session.store.as_ref()),
     );
+    let host = config.login.host.as_ref().map(|login| &login.host);
+    table.row("login.host", optional(host), Origin::of(login.host.as_ref()));
     table.row(
         "login.password.users",
         config.login.users.display(),

@@ -19,6 +19,7 @@ use crate::config::tree::Node;
 use crate::config::tree::Value;
 use crate::config::units::Address;
 use crate::config::units::FieldName;
+use crate::config::units::HostName;
 use crate::config::units::Network;
 use crate::config::units::Rate;
 use crate::config::units::Size;
@@ -210,7 +211,10 @@ shape! {
 
 shape! {
     /// How people log in.
-    LoginFile {}
+    LoginFile {
+        /// A host of its own where people log in for all sites, such as `login.example.com`; `null`: each host has its own login. Default: null.
+        host: OrNull<HostName>,
+    }
     blocks {
         /// Logging in by name and password.
         password: PasswordFile,
@@ -219,7 +223,7 @@ shape! {
         /// How guessing passwords is slowed down.
         attempts: AttemptsFile,
     }
-    later ["host", "oidc"]
+    later ["oidc"]
 }
 
 shape! {

@@ -25,6 +25,7 @@ use crate::pages::ErrorView;
 use crate::pages::ScriptError;
 use crate::pages::error_json;
 use crate::pages::see_other;
+use crate::session::Policy;
 use crate::session::Presence;
 use crate::session::id::SessionIdText;
 use crate::session::lifetime::Lifetime;
@@ -50,15 +51,25 @@ pub enum Action {
     Session,
     /// `session/extend`: the same, after moving the idle clock.
     SessionExtend,
+    /// `handover`: where the login's own host sends people back to.
+    Handover,
 }
 
 impl Action {
-    const ALL: [Self; 6] =
-        [Self::Login, Self::Logout, Self::Password, Self::Sessions, Self::Session, Self::SessionExtend];
+    const ALL: [Self; 7] = [
+        Self::Login,
+        Self::Logout,
+        Self::Password,
+        Self::Sessions,
+        Self::Session,
+        Self::SessionExtend,
+        Self::Handover,
+    ];
 
-    /// Whether asking for it is using the session: looking at its clocks is not (LIFE-7).
+    /// Whether asking for it is using the session: looking at its clocks is not (LIFE-7), nor is being led on by the login,
+    /// which looks at them first.
     pub fn is_use(self) -> bool {
-        self != Self::Session
+        !matches!(self, Self::Session | Self::Login | Self::Handover)
     }
 
     /// The place at this path below [`crate::login::PREFIX`], compared byte by byte.
@@ -75,6 +86,7 @@ impl Action {
             Self::Sessions => "/.vestibule/sessions",
             Self::Session => "/.vestibule/session",
             Self::SessionExtend => "/.vestibule/session/extend",
+            Self::Handover => "/.vestibule/handover",
         }
     }
 
@@ -83,6 +95,7 @@ impl Action {
             Self::Login | Self::Logout | Self::Password | Self::Sessions => "GET, HEAD, POST",
             Self::Session => "GET, HEAD",
             Self::SessionExtend => "POST",
+            Self::Handover => "GET",
         }
     }
 }
@@ -97,6 +110,8 @@ pub struct Visit {
     pub client: ClientAddr,
     /// How long sessions live on this host.
     pub lifetime: Lifetime,
+    /// What else is asked of them here.
+    pub policy: Policy,
     /// How the browser came in.
     pub scheme: Scheme,
     /// The host and port it used.
@@ -137,6 +152,12 @@ impl Visit {
                 if vouched { Source::Own } else { Source::Unknown }
             }
         }
+    }
+
+    /// What the browser says it is.
+    pub(crate) fn user_agent(&self) -> &str {
+        let field = self.headers.get(header::USER_AGENT);
+        field.and_then(|agent| agent.to_str().ok()).unwrap_or_default()
     }
 
     /// Whether the answer will be a page of its own, as far as the browser says: no frame, no image, no script's fetch.
@@ -259,10 +280,11 @@ impl Answer {
 impl Login {
     /// Answers a visit to a place of ours. A store that fails makes a 503, never somebody anonymous.
     ///
-    /// A POST is carried out as a task of its own: whoever closes the connection meanwhile does not leave a password
-    /// written but nobody told, or a session ended in the store alone.
+    /// What changes something is carried out as a task of its own: whoever closes the connection meanwhile does not leave a
+    /// password written but nobody told, or a session ended in the store alone.
     pub async fn visit(self: Arc<Self>, visit: Visit) -> Answer {
-        if visit.method != Method::POST {
+        let hands_over = matches!(visit.action, Action::Login | Action::Handover);
+        if visit.method != Method::POST && !hands_over {
             return self.attend(&visit).await;
         }
         let (request_id, login) = (visit.request_id.clone(), Arc::clone(&self));
@@ -280,18 +302,25 @@ impl Login {
             Action::Session if get => Self::session_status(visit),
             Action::SessionExtend if post => self.extend_session(visit),
             Action::Session | Action::SessionExtend => self.wrong_method(visit),
+            Action::Handover if visit.method != Method::GET => self.wrong_method(visit),
             Action::Login | Action::Logout | Action::Password | Action::Sessions if !(get || post) => {
                 self.wrong_method(visit)
             }
-            Action::Login | Action::Logout | Action::Password | Action::Sessions if !visit.is_document() => {
+            Action::Login | Action::Logout | Action::Password | Action::Sessions | Action::Handover
+                if !visit.is_document() =>
+            {
                 let reason = "not_a_navigation";
                 self.tell(visit, &Event::MaliciousCsrf { reason, enforced: true });
                 self.fail(visit, StatusCode::FORBIDDEN, None)
             }
-            Action::Login | Action::Password if visit.scheme == Scheme::Http => {
+            Action::Login | Action::Password | Action::Handover if visit.scheme == Scheme::Http => {
                 self.fail(visit, StatusCode::FORBIDDEN, Some(NOT_SECURE))
             }
-            Action::Login if get => self.show_login(visit),
+            Action::Handover => Box::pin(self.take_in(visit)).await,
+            Action::Login | Action::Password if let Some(login) = self.elsewhere(visit.host()) => {
+                self.lead_away(visit, login)
+            }
+            Action::Login if get => self.show_login(visit).await,
             Action::Login => Box::pin(self.log_in(visit)).await,
             Action::Logout if get => self.ask_logout(visit),
             Action::Logout => self.log_out(visit).await,
@@ -366,7 +395,7 @@ impl Login {
                 "method_not_allowed",
                 "This address does not know that method.",
             ),
-            Action::Login | Action::Logout | Action::Password | Action::Sessions => {
+            Action::Login | Action::Logout | Action::Password | Action::Sessions | Action::Handover => {
                 self.fail(visit, StatusCode::METHOD_NOT_ALLOWED, None)
             }
         };

@@ -7,6 +7,7 @@ use http::StatusCode;
 use crate::identity::user::UserName;
 use crate::login::Login;
 use crate::login::conversation::Answer;
+use crate::login::conversation::Outcome;
 use crate::login::conversation::Source;
 use crate::login::conversation::Visit;
 use crate::login::cookies::Pre;
@@ -23,9 +24,9 @@ use crate::login::policy::new_password;
 use crate::login::prove::Failure;
 use crate::login::prove::NoSession;
 use crate::login::prove::Proven;
-use crate::login::target::Target;
 use crate::login::ticket::Ticket;
 use crate::login::users::Account;
+use crate::login::way::Way;
 use crate::pages::PasswordView;
 use crate::session::Presence;
 use crate::session::Session;
@@ -79,9 +80,9 @@ impl Login {
     }
 
     /// Shown in place of a session to somebody whose right password must be changed first (one-time passwords).
-    pub(crate) fn must_change(&self, visit: &Visit, pre: &Pre, account: &Account, target: &Target) -> Answer {
+    pub(crate) fn must_change(&self, visit: &Visit, pre: &Pre, account: &Account, way: &Way) -> Answer {
         let name = account.user.name.clone();
-        let ticket = &Ticket::new(name, &account.password, target.clone(), visit.now);
+        let ticket = &Ticket::new(name, &account.password, way.clone(), visit.now);
         let holder = Holder::Ticket { pre, ticket };
         self.form(visit, holder, StatusCode::OK, Ok(CHOOSE)).by(account.user.name.clone())
     }
@@ -124,7 +125,7 @@ impl Login {
             Err(unchanged) => return self.not_stored(visit, holder, unchanged),
         };
         let proven = Proven { account: changed, failures: 0 };
-        match self.enter(visit, &proven, &ticket.target).await {
+        match self.enter(visit, &proven, &ticket.way).await {
             Ok(answer) => answer,
             Err(NoSession::AccountChanged | NoSession::TooMany | NoSession::Unavailable) => {
                 self.sign_in_again(visit, CHANGED_SIGN_IN)
@@ -165,7 +166,7 @@ impl Login {
                     "Your new password is stored. Your other sessions go on."
                 };
                 let page = Answer::new(self.pages.changed(visit.host().as_str(), text));
-                self.admit(visit, account, token, page)
+                self.admit(visit, name, token, page).outcome(Outcome::Success)
             }
             Err(NoSession::AccountChanged | NoSession::TooMany | NoSession::Unavailable) => {
                 self.sign_in_again(visit, CHANGED_SIGN_IN)

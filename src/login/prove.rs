@@ -207,11 +207,10 @@ impl Login {
         Ok((token, session))
     }
 
-    /// `answer` as every browser gets it that logged in: the session is its own, its pre-login cookie goes, it is known
+    /// `answer` as every browser gets it that has logged in: the session is its own, its pre-login cookie goes, it is known
     /// from now on, and what apps left in it stays only where it is known to be of the same person. That of somebody
     /// else, of a stranger who knows the app's session id since, or of nobody knows whom, must not become theirs.
-    pub(crate) fn admit(&self, visit: &Visit, account: &Account, token: Token, answer: Answer) -> Answer {
-        let name = &account.user.name;
+    pub(crate) fn admit(&self, visit: &Visit, name: &UserName, token: Token, answer: Answer) -> Answer {
         let goes_on = match &visit.presence {
             Presence::Active(session) => session.user().name == *name,
             Presence::Anonymous | Presence::Ended(_) => self.devices.holds_cookies_of(&visit.headers, name),
@@ -220,7 +219,6 @@ impl Login {
             .session(SessionCookie::Set(token))
             .cookies(Pre::deletion().into_iter().chain(self.devices.remember(name)))
             .by(name.clone())
-            .outcome(Outcome::Success)
             .parted(!goes_on)
     }
 

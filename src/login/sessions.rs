@@ -3,6 +3,7 @@
 //! Nobody sees or ends another's: what a form names is looked for among the sessions of whoever sent it, so that
 //! somebody else's is as unknown as one that never was (ASVS 8.2.2).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,7 +161,9 @@ impl Login {
 fn row(session: &Session, now: Timestamp) -> SessionRow {
     let times = session.times();
     let tokens = session.tokens();
-    let hosts: Vec<_> = tokens.hosts().iter().map(|token| token.host.as_str()).collect();
+    let in_force = tokens.hosts().iter().filter(|token| !token.waits());
+    let hosts: BTreeSet<_> = in_force.map(|token| token.host.as_str()).collect();
+    let hosts: Vec<_> = hosts.into_iter().collect();
     SessionRow {
         id: session.reference().to_string(),
         client: session.record().family.to_string(),

@@ -3,7 +3,9 @@
 use http::StatusCode;
 
 use crate::login::Login;
+use crate::login::PREFIX;
 use crate::login::conversation::Answer;
+use crate::login::conversation::Outcome;
 use crate::login::conversation::Source;
 use crate::login::conversation::Visit;
 use crate::login::cookies::Pre;
@@ -17,11 +19,15 @@ use crate::login::target::Destination;
 use crate::login::target::Reason;
 use crate::login::target::Target;
 use crate::login::users::name_of;
+use crate::login::way::Way;
 use crate::login::words;
 use crate::pages::LoginView;
 use crate::pages::see_other;
 use crate::session::Presence;
 use crate::session::Session;
+use crate::session::lifetime::Lifetime;
+use crate::session::lifetime::Verdict;
+use crate::session::lifetime::verdict;
 use crate::telemetry::audit::Event;
 
 /// What the sign-in page is made of, beside what a single attempt adds.
@@ -45,7 +51,7 @@ pub(crate) enum Says<'a> {
 
 impl Login {
     /// The sign-in page; whoever is signed in already is sent on, so that the Back button and old tabs lead somewhere.
-    pub(crate) fn show_login(&self, visit: &Visit) -> Answer {
+    pub(crate) async fn show_login(&self, visit: &Visit) -> Answer {
         let query = visit
             .query
             .as_deref()
@@ -57,8 +63,10 @@ impl Login {
         }
         let mut screen = self.screen(visit, query.get("return_to"), String::new());
         if let Presence::Active(session) = &visit.presence {
-            if !must_confirm(session, &screen.destination) {
-                return Answer::new(see_other(screen.destination.target.as_str()));
+            if !self.must_confirm(visit, session, &screen.destination)
+                && let Some(answer) = self.go_on(visit, session, &screen.destination.way).await
+            {
+                return answer;
             }
             screen.user = session.user().name.to_string();
         }
@@ -99,12 +107,7 @@ impl Login {
     }
 
     /// Where a session that begins now leads, and the cookies that come with it.
-    pub(crate) async fn enter(
-        &self,
-        visit: &Visit,
-        proven: &Proven,
-        target: &Target,
-    ) -> Result<Answer, NoSession> {
+    pub(crate) async fn enter(&self, visit: &Visit, proven: &Proven, way: &Way) -> Result<Answer, NoSession> {
         let account = &proven.account;
         let (token, session) = self.begin(visit, account).await?;
         let event = match proven.failures {
@@ -115,15 +118,16 @@ impl Login {
         let reference = session.reference();
         self.tell_of(visit, Some(name.as_str()), Some(reference.as_str()), &event);
         // 303, so that no browser sends the password along (RFC 9700 §4.12).
-        Ok(self.admit(visit, account, token, Answer::new(see_other(target.as_str()))))
+        let answer = Answer::new(see_other(&self.onward(visit, way)));
+        Ok(self.admit(visit, name, token, answer).outcome(Outcome::Success))
     }
 
     async fn welcome(&self, visit: &Visit, screen: &Screen, proven: &Proven) -> Answer {
-        let target = &screen.destination.target;
+        let way = &screen.destination.way;
         if proven.account.must_change {
-            return self.must_change(visit, &screen.pre, &proven.account, target);
+            return self.must_change(visit, &screen.pre, &proven.account, way);
         }
-        match self.enter(visit, proven, target).await {
+        match self.enter(visit, proven, way).await {
             Ok(answer) => answer,
             Err(NoSession::AccountChanged) => {
                 self.show(visit, screen, StatusCode::FORBIDDEN, Says::Wrong(WRONG))
@@ -142,9 +146,9 @@ impl Login {
             // Signing in in one tab uses up the forms in the others. Who is in already simply goes on.
             if let Presence::Active(session) = &visit.presence
                 && session.user().name.as_str() == screen.user
-                && !must_confirm(session, &screen.destination)
+                && !self.must_confirm(visit, session, &screen.destination)
             {
-                return Answer::new(see_other(screen.destination.target.as_str()));
+                return Answer::new(see_other(&self.onward(visit, &screen.destination.way)));
             }
         } else {
             let reason = "no_token";
@@ -153,16 +157,42 @@ impl Login {
         self.show(visit, screen, StatusCode::FORBIDDEN, Says::Note(NO_TOKEN))
     }
 
+    /// Whether somebody who is signed in must show again that it is they: they were sent here for that and have not
+    /// signed in since, or the site they come from ends sessions sooner than others do, and this one would be over.
+    pub(crate) fn must_confirm(&self, visit: &Visit, session: &Session, destination: &Destination) -> bool {
+        let times = session.times();
+        let over = |limits: &Lifetime| verdict(&times, limits, visit.now) != Verdict::Active;
+        destination.reason == Reason::Fresh && times.began < destination.issued
+            || self.limits_of(&destination.way).is_some_and(over)
+    }
+
+    /// Where whoever has just signed in goes: to the path they wanted, or once more here, to be handed over.
+    fn onward(&self, visit: &Visit, way: &Way) -> String {
+        if way.site.is_none() {
+            return way.target.as_str().to_owned();
+        }
+        let destination = Destination { way: way.clone(), reason: Reason::NoSession, issued: visit.now };
+        format!("{PREFIX}login?return_to={}", self.targets.seal(&destination, visit.host()))
+    }
+
+    /// The answer to somebody who is signed in and need not do so again; nothing if they no longer are.
+    async fn go_on(&self, visit: &Visit, session: &Session, way: &Way) -> Option<Answer> {
+        if let Some(site) = &way.site {
+            return self.hand_over(visit, way, site).await;
+        }
+        if self.is_own_host(visit.host()) && way.target == Target::home() {
+            let sites = self.sites(visit);
+            let name = session.user().name.as_str();
+            return Some(Answer::new(self.pages.signed_in(visit.host().as_str(), name, &sites)));
+        }
+        Some(Answer::new(see_other(way.target.as_str())))
+    }
+
     fn screen(&self, visit: &Visit, return_to: Option<&str>, user: String) -> Screen {
         let opened = return_to.and_then(|sealed| self.targets.open(sealed, visit.host(), visit.now));
-        let destination = opened.unwrap_or_else(|| Destination {
-            target: Target::home(),
-            reason: match &visit.presence {
-                Presence::Ended(why) => Reason::Ended(*why),
-                Presence::Active(_) | Presence::Anonymous => Reason::NoSession,
-            },
-            issued: visit.now,
-        });
+        let known = |way: &Way| way.site.is_none() || self.limits_of(way).is_some();
+        let opened = opened.filter(|destination| known(&destination.way));
+        let destination = opened.unwrap_or_else(|| Destination::unknown(visit));
         Screen { pre: Pre::of(&visit.headers), destination, user }
     }
 
@@ -171,12 +201,16 @@ impl Login {
             Presence::Active(session) => Some(session.user().name.as_str()),
             Presence::Anonymous | Presence::Ended(_) => None,
         };
-        let why = words::because(screen.destination.reason, signed_in);
-        let lifetime = &visit.lifetime;
+        // Whoever is signed in and sees this page has to confirm it.
+        let reason = if signed_in.is_some() { Reason::Fresh } else { screen.destination.reason };
+        let why = words::because(reason, signed_in);
+        let way = &screen.destination.way;
+        let lifetime = self.limits_of(way).unwrap_or(&visit.lifetime);
+        let wanted = way.site.as_ref().map(|site| &site.host);
         let page = self.pages.login(
             status,
             &LoginView {
-                host: visit.host().as_str(),
+                host: wanted.unwrap_or_else(|| visit.host()).as_str(),
                 user: &screen.user,
                 token: &self.tokens.issue(&shown(visit, &screen.pre), visit.now),
                 return_to: &self.targets.seal(&screen.destination, visit.host()),
@@ -195,12 +229,6 @@ impl Login {
         );
         Answer::new(page).cookies(screen.pre.to_set())
     }
-}
-
-/// Whether somebody who is signed in must show again that it is they: they were sent here for that, and have not signed
-/// in since.
-fn must_confirm(session: &Session, destination: &Destination) -> bool {
-    destination.reason == Reason::Fresh && session.times().began < destination.issued
 }
 
 fn shown<'a>(visit: &'a Visit, pre: &Pre) -> Shown<'a> {

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::crypto::Keys;
 use crate::crypto::Sealer;
 use crate::login::PREFIX;
+use crate::login::way::Way;
 use crate::net::Host;
 use crate::session::lifetime::Why;
 
@@ -80,7 +81,7 @@ pub(crate) enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Destination {
     /// Where to go afterwards.
-    pub(crate) target: Target,
+    pub(crate) way: Way,
     /// Why they were sent.
     pub(crate) reason: Reason,
     /// When.
@@ -104,7 +105,7 @@ impl Targets {
     pub(crate) fn seal(&self, destination: &Destination, host: &Host) -> String {
         let mut plain = destination.issued.as_millis().to_be_bytes().to_vec();
         plain.push(code(destination.reason));
-        plain.extend_from_slice(destination.target.as_str().as_bytes());
+        plain.extend_from_slice(destination.way.to_text().as_bytes());
         self.0.seal(&plain, host.as_str().as_bytes())
     }
 
@@ -113,11 +114,11 @@ impl Targets {
     pub(crate) fn open(&self, sealed: &str, host: &Host, now: Timestamp) -> Option<Destination> {
         let plain = self.0.open(sealed.as_bytes(), host.as_str().as_bytes())?;
         let (issued, rest) = plain.split_first_chunk::<8>()?;
-        let (reason, target) = rest.split_first()?;
+        let (reason, way) = rest.split_first()?;
         let issued = Timestamp::from_millis(u64::from_be_bytes(*issued));
-        let target = Target::parse(std::str::from_utf8(target).ok()?)?;
+        let way = Way::parse(std::str::from_utf8(way).ok()?)?;
         (now.since(issued) <= Self::MAX_AGE).then_some(Destination {
-            target,
+            way,
             reason: reason_of(*reason)?,
             issued,
         })
@@ -257,7 +258,7 @@ mod tests {
         let app = host("app.example");
         for (_, reason) in REASONS {
             let destination =
-                Destination { target: Target::parse("/reports?id=7&u=//x").unwrap(), reason, issued };
+                Destination { way: Way::here(Target::parse("/reports?id=7&u=//x").unwrap()), reason, issued };
             let sealed = targets.seal(&destination, &app);
             let open = |host: &Host, now| targets.open(&sealed, host, now);
             assert_eq!(open(&app, issued.after(Targets::MAX_AGE)), Some(destination));

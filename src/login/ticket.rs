@@ -11,7 +11,7 @@ use crate::crypto::sha256;
 use crate::identity::user::UserName;
 use crate::login::form::Tokens;
 use crate::login::hash::Hash;
-use crate::login::target::Target;
+use crate::login::way::Way;
 use crate::net::Host;
 
 /// Somebody whose password was right a moment ago.
@@ -20,7 +20,7 @@ pub(crate) struct Ticket {
     /// Who.
     pub(crate) name: UserName,
     /// Where to go afterwards.
-    pub(crate) target: Target,
+    pub(crate) way: Way,
     /// When the password was right.
     pub(crate) issued: Timestamp,
     hash: [u8; 32],
@@ -28,8 +28,8 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// For the account of this name and hash.
-    pub(crate) fn new(name: UserName, hash: &Hash, target: Target, issued: Timestamp) -> Self {
-        Self { name, target, issued, hash: sha256(hash.text().as_bytes()) }
+    pub(crate) fn new(name: UserName, hash: &Hash, way: Way, issued: Timestamp) -> Self {
+        Self { name, way, issued, hash: sha256(hash.text().as_bytes()) }
     }
 
     /// Whether the stored hash is still the one that was right.
@@ -55,7 +55,7 @@ impl Tickets {
         // Neither part can contain a NUL: both refuse control characters.
         plain.extend_from_slice(ticket.name.as_str().as_bytes());
         plain.push(0);
-        plain.extend_from_slice(ticket.target.as_str().as_bytes());
+        plain.extend_from_slice(ticket.way.to_text().as_bytes());
         self.0.seal(&plain, &bound_to(pre, host))
     }
 
@@ -64,11 +64,11 @@ impl Tickets {
         let plain = self.0.open(sealed.as_bytes(), &bound_to(pre, host))?;
         let (issued, rest) = plain.split_first_chunk::<8>()?;
         let (hash, rest) = rest.split_first_chunk::<32>()?;
-        let (name, target) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+        let (name, way) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
         let issued = Timestamp::from_millis(u64::from_be_bytes(*issued));
         (now.since(issued) <= Tokens::GOOD_FOR).then_some(Ticket {
             name: UserName::parse(name)?,
-            target: Target::parse(target)?,
+            way: Way::parse(way)?,
             issued,
             hash: *hash,
         })
@@ -94,7 +94,7 @@ mod tests {
         let now = Timestamp::from_millis(1_000);
         let (hash, next) = (Hash::of_nobody(Cost::OURS).unwrap(), Hash::of_nobody(Cost::OURS).unwrap());
         let name = UserName::parse("alice").unwrap();
-        let ticket = Ticket::new(name, &hash, Target::parse("/x").unwrap(), now);
+        let ticket = Ticket::new(name, &hash, Way::parse("/x").unwrap(), now);
         let sealed = tickets.seal(&ticket, "pre", &app);
         let late = now.after(Tokens::GOOD_FOR);
         assert_eq!(tickets.open(&sealed, "pre", &app, late), Some(ticket.clone()));

@@ -15,6 +15,7 @@ use crate::headers::forwarded;
 use crate::headers::forwarded::Arrival;
 use crate::headers::forwarded::ForwardedFields;
 use crate::headers::harden::Transport;
+use crate::login;
 use crate::net::Authority;
 use crate::net::Scheme;
 use crate::pipeline::Gateway;
@@ -77,12 +78,14 @@ impl Gateway {
         Ok(site)
     }
 
-    /// Our own pages send people to `/`: where nothing is mounted there, they begin at the first site with a login.
+    /// Our own pages send people to `/`: where nothing is mounted there, they begin at the first site with a login, or at
+    /// the login itself.
     fn no_site(&self, exchange: &Exchange, path: &CanonicalPath) -> Reject {
         let desk = exchange.authority().and_then(|authority| self.routes.desk(&authority.host));
         match desk {
             Some(desk) if path.as_str() == "/" && csrf::is_safe(&exchange.method) => {
-                Reject::ToSite(desk.site.mount.clone())
+                let front = desk.site.as_ref().map(|site| site.mount.clone());
+                Reject::ToSite(front.unwrap_or_else(|| format!("{}login", login::PREFIX)))
             }
             Some(_) | None => Reject::NotFound,
         }

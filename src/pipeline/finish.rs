@@ -20,7 +20,6 @@ use crate::headers::harden::Hsts;
 use crate::headers::harden::Privacy;
 use crate::login::SessionCookie;
 use crate::pipeline::Gateway;
-use crate::pipeline::Shared;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
@@ -52,7 +51,15 @@ impl Gateway {
         self.harden(&exchange, &mut reply);
         let offered = exchange.next_id.as_ref().filter(|_| is_kept(&reply)).cloned();
         let Reply { mut response, session, cookies, .. } = reply;
-        self.set_cookies(response.headers_mut(), &session, offered.as_deref(), cookies);
+        // Whoever comes to the login's own host comes from another: with `Strict` they would never be known there.
+        let same_site = if self.is_at_login_host(&exchange) { SameSite::Lax } else { self.shared.same_site };
+        let cookie = Style { name: self.shared.cookie_name, same_site };
+        let ours = match &session {
+            SessionCookie::Keep => offered.and_then(|token| cookie.issue(&token)),
+            SessionCookie::Set(token) => cookie.issue(token),
+            SessionCookie::Clear => cookie.clear(),
+        };
+        set_cookies(response.headers_mut(), ours.into_iter().chain(cookies));
         if exchange.upgrade
             && exchange.version < Version::HTTP_2
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -69,8 +76,10 @@ impl Gateway {
         let status = reply.response.status();
         let headers = reply.response.headers_mut();
         let (Some(site), Some(authority)) = (&exchange.site, exchange.authority()) else {
-            // Nobody knows whether the site that was meant promises anything.
-            return harden::own_page(headers, &Hsts::Off, transport);
+            // Nobody knows whether the site that was meant promises anything. The login's own host promises what sites
+            // do where nothing else is said.
+            let hsts = if self.is_at_login_host(exchange) { Hsts::Auto } else { Hsts::Off };
+            return harden::own_page(headers, &hsts, transport);
         };
         let privacy = match reply.voice {
             Voice::Own => return harden::own_page(headers, &site.responses.hsts, transport),
@@ -112,22 +121,16 @@ impl Gateway {
         })
     }
 
-    fn set_cookies(
-        &self,
-        headers: &mut HeaderMap,
-        session: &SessionCookie,
-        offered: Option<&Token>,
-        cookies: Vec<HeaderValue>,
-    ) {
-        let value = match session {
-            SessionCookie::Keep => offered.map(|token| issue(&self.shared, token)),
-            SessionCookie::Set(token) => Some(issue(&self.shared, token)),
-            SessionCookie::Clear => Some(clear(&self.shared)),
-        };
-        for value in value.into_iter().flatten().chain(cookies) {
-            headers.append(header::SET_COOKIE, value);
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
+    fn is_at_login_host(&self, exchange: &Exchange) -> bool {
+        let host = self.shared.login_host.as_ref().map(|login| &login.host);
+        host.is_some() && host == exchange.authority().map(|authority| &authority.host)
+    }
+}
+
+fn set_cookies(headers: &mut HeaderMap, lines: impl Iterator<Item = HeaderValue>) {
+    for line in lines {
+        headers.append(header::SET_COOKIE, line);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 
@@ -154,34 +157,36 @@ fn is_kept(reply: &Reply) -> bool {
     passed && status != StatusCode::SWITCHING_PROTOCOLS && caching.any(private)
 }
 
-fn issue(shared: &Shared, token: &Token) -> Option<HeaderValue> {
-    let value = token.encode();
-    let cookie = session_cookie(shared, value.expose());
-    HeaderValue::try_from(cookie.to_string()).ok().map(|mut value| {
-        value.set_sensitive(true);
-        value
-    })
+/// How the session cookie is written.
+struct Style {
+    name: &'static str,
+    same_site: SameSite,
 }
 
-/// A deletion repeats every attribute: a browser refuses one that breaks the prefix's rules (COOKIE-8).
-fn clear(shared: &Shared) -> Option<HeaderValue> {
-    let mut cookie = session_cookie(shared, "");
-    cookie.set_max_age(CookieAge::ZERO);
-    cookie.set_expires(OffsetDateTime::UNIX_EPOCH);
-    HeaderValue::try_from(cookie.to_string()).ok()
-}
+impl Style {
+    fn issue(&self, token: &Token) -> Option<HeaderValue> {
+        let value = token.encode();
+        HeaderValue::try_from(self.cookie(value.expose()).to_string()).ok().map(|mut value| {
+            value.set_sensitive(true);
+            value
+        })
+    }
 
-fn session_cookie<'a>(shared: &'a Shared, value: &'a str) -> Cookie<'a> {
-    let same_site = match shared.same_site {
-        SameSite::Lax => cookie::SameSite::Lax,
-        SameSite::Strict => cookie::SameSite::Strict,
-    };
-    Cookie::build((shared.cookie_name, value))
-        .path("/")
-        .secure(true)
-        .http_only(true)
-        .same_site(same_site)
-        .build()
+    /// A deletion repeats every attribute: a browser refuses one that breaks the prefix's rules (COOKIE-8).
+    fn clear(&self) -> Option<HeaderValue> {
+        let mut cookie = self.cookie("");
+        cookie.set_max_age(CookieAge::ZERO);
+        cookie.set_expires(OffsetDateTime::UNIX_EPOCH);
+        HeaderValue::try_from(cookie.to_string()).ok()
+    }
+
+    fn cookie<'a>(&self, value: &'a str) -> Cookie<'a> {
+        let same_site = match self.same_site {
+            SameSite::Lax => cookie::SameSite::Lax,
+            SameSite::Strict => cookie::SameSite::Strict,
+        };
+        Cookie::build((self.name, value)).path("/").secure(true).http_only(true).same_site(same_site).build()
+    }
 }
 
 /// What is owed to log and figures when an answer has been sent, or given up.

@@ -1,6 +1,5 @@
 //! The gateway's own pages, below `/.vestibule/` on every host with a login. Nothing below it ever reaches an app.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +54,7 @@ impl Gateway {
         let Some(desk) = self.routes.desk(host).cloned() else {
             return Err(if self.routes.knows(host) { Reject::NotFound } else { Reject::Misdirected });
         };
-        exchange.site = Some(Rc::clone(&desk.site));
+        exchange.site.clone_from(&desk.site);
         Ok(desk)
     }
 
@@ -77,6 +76,7 @@ impl Gateway {
             now: exchange.now,
             client: exchange.client,
             lifetime: desk.lifetime,
+            policy: desk.session,
             scheme: exchange.scheme,
             authority: authority.clone(),
             query: head.uri.query().map(str::to_owned),

@@ -60,6 +60,13 @@ impl Outcome {
 pub enum Event<'a> {
     /// Somebody has a session.
     SessionCreated,
+    /// A session that was begun on the login's own host is good on a site too.
+    SessionHandedOver,
+    /// Somebody came back from the login with a code that is no good, or not theirs.
+    HandoverRefused {
+        /// What was wrong with it.
+        reason: &'static str,
+    },
     /// A session is over without its user's doing.
     SessionExpired {
         /// Why: idle, absolute, replaced, …
@@ -262,6 +269,8 @@ enum Volume {
 
 kinds! {
     SessionCreated          "session_created"             Info     Success Each;
+    SessionHandedOver       "session_handover"            Info     Success Each;
+    HandoverRefused         "session_handover_fail"       Warn     Refused Limited;
     SessionExpired          "session_expired"             Info     Success Each;
     SessionLogout           "session_logout"              Info     Success Each;
     SessionRevoked          "session_revoked"             Info     Success Each;
@@ -318,8 +327,13 @@ impl Event<'_> {
     pub(crate) fn particulars(&self, line: &mut Line<'_>) {
         let reason = Key::Named("reason");
         match *self {
-            Self::SessionCreated | Self::SessionLogout | Self::LoginSuccess | Self::PasswordChange => {}
+            Self::SessionCreated
+            | Self::SessionHandedOver
+            | Self::SessionLogout
+            | Self::LoginSuccess
+            | Self::PasswordChange => {}
             Self::SessionExpired { reason: text }
+            | Self::HandoverRefused { reason: text }
             | Self::SessionUseAfterExpire { reason: text }
             | Self::LoginFail { reason: text }
             | Self::PasswordChangeFail { reason: text }

@@ -4,11 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::check::Check;
+use crate::config::check::session;
+use crate::config::file::File;
 use crate::config::file::LoginFile;
 use crate::config::file::ThemeFile;
+use crate::config::file::site::SiteSessionFile;
 use crate::login::Attempts;
 use crate::login::Settings;
 use crate::login::Theme;
+use crate::net::Host;
+use crate::route::LoginHost;
+use crate::route::Site;
 
 /// The heading of the login page.
 pub(crate) const TITLE: &str = "Sign in";
@@ -17,14 +23,23 @@ pub(crate) const PER_ACCOUNT: u64 = 5;
 /// Failures from one client network: enough for an office behind one address, hopeless for a guesser.
 pub(crate) const PER_ADDRESS: (u32, Duration) = (30, Duration::from_mins(15));
 
-/// The login's settings; `needed` if any site has a login.
-pub(super) fn login(file: &LoginFile, needed: bool, check: &mut Check<'_>) -> Settings {
+/// The login's own host, if it has one.
+pub(super) fn own_host(file: &LoginFile) -> Option<&Host> {
+    file.host.as_ref()?.value.0.as_ref().map(|name| &name.0)
+}
+
+/// The login's settings, for these sites.
+pub(super) fn login(all: &File, sites: &[Site], check: &mut Check<'_>) -> Settings {
+    let file = &all.login;
+    let needed = sites.iter().any(|site| site.login);
     let (per_address, per_address_window) =
         file.attempts.per_address.as_ref().map_or(PER_ADDRESS, |given| given.value.0);
     // NIST SP 800-63B §5.2.2 ends guessing at 100 failures.
     let per_account =
         check.number(file.attempts.per_account.as_ref(), "login.attempts.per_account", (1, 100), PER_ACCOUNT);
     Settings {
+        host: host(all, sites, check),
+        same_site: session::same_site(&all.session),
         users: users(file, needed, check),
         attempts: Attempts {
             per_account: u32::try_from(per_account).unwrap_or(u32::MAX),
@@ -33,6 +48,27 @@ pub(super) fn login(file: &LoginFile, needed: bool, check: &mut Check<'_>) -> Se
         },
         theme: theme(&file.theme, check),
     }
+}
+
+fn host(all: &File, sites: &[Site], check: &mut Check<'_>) -> Option<LoginHost> {
+    let at = all.login.host.as_ref()?.at;
+    let host = own_host(&all.login)?;
+    let taken = sites.iter().find(|site| site.hosts.contains(host));
+    if let Some(site) = taken {
+        check.findings.error(
+            at,
+            format!("`login.host`: site {} answers to `{host}` already", site.id + 1),
+            "name a host that no app has, such as `login.example.com`: passwords are to be typed where no app's scripts run",
+        );
+    } else if !sites.iter().any(|site| site.login) {
+        check.findings.warning(
+            Some(at),
+            format!("nobody is ever sent to `{host}`: no site has a login"),
+            "remove the line, or `login: none` from a site",
+        );
+    }
+    let policy = session::policy(&SiteSessionFile::default(), &all.session, check);
+    Some(LoginHost::new(host.clone(), policy, sites))
 }
 
 fn users(file: &LoginFile, needed: bool, check: &mut Check<'_>) -> PathBuf {

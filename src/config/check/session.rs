@@ -47,7 +47,7 @@ pub(super) fn sessions(file: &SessionFile, check: &mut Check<'_>) -> Settings {
     }
     Settings {
         cookie_name: cookie_name(&file.cookie, check),
-        same_site: file.cookie.same_site.as_ref().map_or(SameSite::Lax, |given| given.value),
+        same_site: same_site(file),
         lifetime: limits.prove(at, check),
         max_sessions: count(check.number(
             file.max_sessions.as_ref(),
@@ -63,6 +63,11 @@ pub(super) fn sessions(file: &SessionFile, check: &mut Check<'_>) -> Settings {
         )),
         at_limit: file.at_limit.as_ref().map_or(AtLimit::EndOldest, |given| given.value),
     }
+}
+
+/// The session cookie's attribute.
+pub(super) fn same_site(file: &SessionFile) -> SameSite {
+    file.cookie.same_site.as_ref().map_or(SameSite::Lax, |given| given.value)
 }
 
 /// The limits of one site: its own where it has some, else those of all.

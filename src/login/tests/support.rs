@@ -86,6 +86,8 @@ impl Gateway {
         };
         let sessions = Arc::new(Sessions::new(&session_settings, Memory::new().into()));
         let settings = Settings {
+            host: None,
+            same_site: SameSite::Lax,
             users: path.clone(),
             attempts: Attempts {
                 per_account: 5,
@@ -186,6 +188,7 @@ impl Browser {
                 now: gateway.clock.now(),
                 client: self.client,
                 lifetime: gateway.lifetime,
+                policy: Policy::default(),
                 scheme: gateway.scheme,
                 authority: gateway.authority.clone(),
                 method,
