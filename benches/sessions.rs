@@ -61,6 +61,7 @@ fn house(size: usize) -> House {
         max_sessions: size,
         max_per_user: 10,
         at_limit: AtLimit::EndOldest,
+        serve_cached: Duration::ZERO,
     };
     let sessions = Arc::new(Sessions::new(&settings, Memory::new().into()));
     let mut begun: Vec<(String, Arc<Session>)> = (0..size)

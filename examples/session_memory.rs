@@ -46,6 +46,7 @@ async fn main() -> anyhow::Result<()> {
         max_sessions: sessions,
         max_per_user: sessions,
         at_limit: AtLimit::EndOldest,
+        serve_cached: Duration::ZERO,
     };
     let all = Sessions::new(&settings, Memory::new());
     let people = if users < sessions { (0..users).map(person).collect() } else { Vec::new() };

@@ -77,6 +77,11 @@ impl State {
         self.reasons().insert(reason);
     }
 
+    /// No longer held for `reason`.
+    pub fn release(&self, reason: &'static str) {
+        self.reasons().remove(reason);
+    }
+
     fn reasons(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
         self.not_ready.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tokio::runtime::Handle;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +45,10 @@ use crate::server::Running;
 use crate::server::Server;
 use crate::server::Tls;
 use crate::session::sessions::Sessions;
+use crate::session::store::Place;
 use crate::session::store::memory::Memory;
+use crate::session::store::redis::Redis;
+use crate::session::store::row::Rows;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
@@ -132,12 +136,13 @@ impl App {
         let server = Server::bind(&config.listen)?;
         let addrs = server.addrs();
         let admin = background.block_on(admin_listeners(&config.listen))?;
+        let is_shared = matches!(config.store, Place::Redis(_));
         let options = Options { workers: config.workers, limits: config.limits.clone(), tls: tls.clone() };
-        let shared = Arc::new(compose(config, clock, https_port(&addrs), metrics)?);
+        let shared = Arc::new(compose(config, clock, https_port(&addrs), metrics, background.handle())?);
         let running = serve(server, options, &shared)?;
         let app = Self { background, running, stop: CancellationToken::new(), state, addrs, shared };
         app.read_figures(tls.as_ref());
-        app.begin_upkeep(tls);
+        app.begin_upkeep(tls, is_shared);
         for (listener, exposed) in admin {
             app.background.spawn(admin::serve(listener, exposed, Arc::clone(&app.state), app.stop.clone()));
         }
@@ -200,10 +205,14 @@ impl App {
         }
     }
 
-    fn begin_upkeep(&self, tls: Option<Tls>) {
+    fn begin_upkeep(&self, tls: Option<Tls>, is_shared: bool) {
         let shared = &self.shared;
         self.background.spawn(upkeep::sweep(Arc::clone(shared)));
         self.background.spawn(upkeep::flush(Arc::clone(shared)));
+        if is_shared {
+            self.state.hold(upkeep::NO_STORE);
+            self.background.spawn(upkeep::follow(Arc::clone(shared), Arc::clone(&self.state)));
+        }
         self.background.spawn(Arc::clone(&shared.login).watch_users(self.stop.clone()));
         for upstream in &shared.upstreams {
             self.background.spawn(Arc::clone(upstream).watch_health());
@@ -227,6 +236,7 @@ fn compose(
     clock: Clock,
     https_port: u16,
     metrics: Arc<Metrics>,
+    background: &Handle,
 ) -> Result<Shared, StartError> {
     make_state_dir(&config.state_dir)?;
     let keys = keys::load_or_make(&config.keys.unwrap_or_else(|| config.state_dir.join("keys")))?;
@@ -234,7 +244,11 @@ fn compose(
     let access_log = AccessLog::start(&config.telemetry).map_err(StartError::Threads)?;
     crash::tell_panics(audit.clone(), clock.clone()).map_err(StartError::Threads)?;
     let (ends, time) = (audit.clone(), clock.clone());
-    let sessions = Sessions::new(&config.sessions, Memory::new().into())
+    let store = match config.store {
+        Place::Memory => Memory::new().into(),
+        Place::Redis(settings) => Redis::start(*settings, Rows::new(&keys), clock.clone(), background).into(),
+    };
+    let sessions = Sessions::new(&config.sessions, store)
         .tell_ends(move |session, why| upkeep::tell_end(&ends, time.now(), session, why));
     let sessions = Arc::new(sessions);
     let login = Login::new(&config.login, &keys, Arc::clone(&sessions), audit.clone(), clock.clone())?;

@@ -41,6 +41,12 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// This point moved `by` into the past, at most to the beginning of time.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(by)))
+    }
+
     /// This point moved `by` into the future, at most to the end of time.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
@@ -128,6 +134,7 @@ mod tests {
         assert_eq!(late.since(early), Duration::from_secs(3));
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(late.after(Duration::MAX).as_millis(), u64::MAX);
+        assert_eq!((late.before(Duration::from_secs(3)), late.before(Duration::MAX).as_millis()), (early, 0));
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct Config {
     pub keys: Option<PathBuf>,
     /// How sessions live.
     pub sessions: session::Settings,
+    /// Where they are kept.
+    pub store: session::store::Place,
     /// How people log in.
     pub login: login::Settings,
     /// The apps, at least one.

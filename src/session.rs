@@ -18,6 +18,7 @@ pub mod token;
 pub mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::identity::user::User;
 use crate::net::ClientAddr;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub max_per_user: usize,
     /// What happens at a login beyond that.
     pub at_limit: AtLimit,
+    /// So long sessions that are known here are served while a store that others use too is not heard.
+    pub serve_cached: Duration,
 }
 
 /// What a site asks of its sessions beside their limits.

@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
+use crate::admin;
 use crate::clock::Timestamp;
 use crate::pipeline::Shared;
 use crate::server::CertificateEvent;
 use crate::session::Session;
 use crate::session::lifetime::Why;
+use crate::session::sessions::StoreState;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
@@ -19,6 +21,9 @@ use crate::telemetry::causes;
 
 /// How often expired sessions are removed: what they hold must not outlive them by more than this (REST-5).
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Why the gateway is not ready while a store that others use too cannot be asked.
+pub(crate) const NO_STORE: &str = "no session store";
 
 /// How often the store hears when sessions were last seen.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -52,6 +57,24 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
         }
         shared.audit.settle(now);
     }
+}
+
+/// Follows for ever what other gateways do to sessions, and tells once when the store fails and once when it is back.
+pub(crate) async fn follow(shared: Arc<Shared>, state: Arc<admin::State>) {
+    let told = |store: StoreState| {
+        let context = Context::at(shared.clock.now());
+        match store {
+            StoreState::Down(reason) => {
+                state.hold(NO_STORE);
+                shared.audit.record(&context, &Event::StoreFailed { reason: &reason });
+            }
+            StoreState::Up => {
+                state.release(NO_STORE);
+                shared.audit.record(&context, &Event::StoreConnected);
+            }
+        }
+    };
+    shared.sessions.follow(told).await;
 }
 
 /// Tells the audit log that a session is over. What its own user did has an event of its own.

@@ -11,6 +11,7 @@ mod login;
 mod rules;
 mod session;
 mod site;
+mod store;
 mod tls;
 mod traps;
 mod upstream;
@@ -56,6 +57,7 @@ pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings:
         tls,
         keys: keys_file(file, &mut check),
         sessions: session::sessions(&file.session, &mut check),
+        store: store::store(file, &mut check),
         login: login::login(file, &sites, &mut check),
         sites,
         limits: limits::limits(&file.limits, &mut check),

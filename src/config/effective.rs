@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::file::File;
+use crate::config::file::store::StoreFile;
 use crate::config::words::Choice;
 use crate::server::ListenSettings;
+use crate::session::store::Place;
 use crate::telemetry::AuditSink;
 
 /// Where a value comes from.
@@ -135,11 +137,8 @@ fn sessions(file: &File, config: &Config, table: &mut Table) {
         config.sessions.same_site.word(),
         Origin::of(session.cookie.same_site.as_ref()),
     );
-    table.row(
-        "session.store",
-        session.store.as_ref().map_or("memory", |given| given.value.word()),
-        Origin::of(session.store.as_ref()),
-    );
+    table.row("session.store", &config.store, Origin::of(session.store.as_ref()));
+    shared_store(file, config, table);
     let host = config.login.host.as_ref().map(|login| &login.host);
     table.row("login.host", optional(host), Origin::of(login.host.as_ref()));
     table.row(
@@ -173,6 +172,18 @@ fn limits(file: &File, config: &Config, table: &mut Table) {
     );
     table.row("limits.idle_timeout", time(limits.idle_timeout), Origin::of(written.idle_timeout.as_ref()));
     table.row("limits.connections", limits.connections, Origin::of(written.connections.as_ref()));
+}
+
+fn shared_store(file: &File, config: &Config, table: &mut Table) {
+    let (Place::Redis(settings), Some(given)) = (&config.store, &file.session.store) else { return };
+    let StoreFile::Block(block) = &given.value else { return };
+    let prefix = block.redis.as_ref().and_then(|given| given.value.0.prefix.as_ref());
+    table.row("session.store.redis.prefix", &settings.prefix, Origin::of(prefix));
+    table.row(
+        "session.on_store_failure.serve_cached",
+        time(config.sessions.serve_cached),
+        Origin::of(file.session.on_store_failure.serve_cached.as_ref()),
+    );
 }
 
 fn list<T: Display>(values: &[T]) -> String {

@@ -8,6 +8,7 @@ use schemars::Schema;
 use schemars::SchemaGenerator;
 use schemars::json_schema;
 
+use crate::config::file::store::StoreFile;
 use crate::config::findings::Findings;
 use crate::config::read;
 use crate::config::read::Given;
@@ -27,7 +28,6 @@ use crate::config::units::Span;
 use crate::config::units::Text;
 use crate::config::words::BindWord;
 use crate::config::words::Preset;
-use crate::config::words::StoreName;
 use crate::server::MinTls;
 use crate::session::Activity;
 use crate::session::AtLimit;
@@ -88,6 +88,7 @@ macro_rules! shape {
 }
 
 pub(crate) mod site;
+pub(crate) mod store;
 
 use crate::config::file::site::SiteFile;
 
@@ -189,14 +190,24 @@ shape! {
         activity: Activity,
         /// What a session is tied to: `[user_agent]` asks for a new login in another kind of browser. Default: [].
         bind: Vec<Given<BindWord>>,
-        /// Where sessions are kept. Default: memory.
-        store: StoreName,
+        /// Where sessions are kept: in `memory`, or `{ redis: … }` on a server that gateways share. Default: memory.
+        store: StoreFile,
     }
     blocks {
         /// The session cookie.
         cookie: CookieFile,
+        /// What happens while the store cannot be asked.
+        on_store_failure: StoreFailureFile,
     }
-    later ["resume_window", "profile", "on_store_failure"]
+    later ["resume_window", "profile"]
+}
+
+shape! {
+    /// What happens while the store cannot be asked.
+    StoreFailureFile {
+        /// So long sessions known to this gateway are served while it does not hear what others do. Default: 10s.
+        serve_cached: Span,
+    }
 }
 
 shape! {

@@ -128,6 +128,8 @@ fn how_to_add(path: &str, key: &str) -> &'static str {
         }
         "cert" => "name the file of the certificate chain, in PEM",
         "key" => "name the file of the private key, in PEM",
+        "urls" => "say where the servers are, such as `urls: [rediss://redis.internal:6379]`",
+        "master" => "say what the Sentinels call the servers, such as `master: mymaster`",
         _ => "add it",
     }
 }

@@ -133,7 +133,7 @@ choice!(AtLimit { "end_oldest" => Self::EndOldest, "refuse" => Self::Refuse, });
 choice!(session::Activity { "requests" => Self::Requests, "navigations" => Self::Navigations, });
 choice!(rules::Activity { "count" => Self::Count, "ignore" => Self::Ignore, });
 choice!(BindWord { "user_agent" => Self::UserAgent, });
-choice!(StoreName { "memory" => Self::Memory, } later ["disk", "redis"]);
+choice!(StoreName { "memory" => Self::Memory, } later ["disk"]);
 choice!(SiteLoginWord { "all" => Self::All, "none" => Self::None, } later ["app"]);
 choice!(LoginMethod { "password" => Self::Password, });
 choice!(AllowWord { "anyone" => Self::Anyone, "authenticated" => Self::Authenticated, "nobody" => Self::Nobody, });

@@ -125,7 +125,7 @@ impl Targets {
     }
 }
 
-const REASONS: [(u8, Reason); 11] = [
+const REASONS: [(u8, Reason); 12] = [
     (0, Reason::NoSession),
     (1, Reason::Ended(Why::Idle)),
     (2, Reason::Ended(Why::Absolute)),
@@ -137,6 +137,7 @@ const REASONS: [(u8, Reason); 11] = [
     (8, Reason::Ended(Why::TooMany)),
     (9, Reason::Ended(Why::Stolen)),
     (10, Reason::Ended(Why::EndedElsewhere)),
+    (11, Reason::Ended(Why::OtherGateway)),
 ];
 
 fn code(reason: Reason) -> u8 {

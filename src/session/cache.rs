@@ -10,6 +10,8 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::Weak;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -33,14 +35,24 @@ pub(super) struct Cache {
     /// How many sessions with a token of this group were ended: what tells a look-up that it may have been overtaken.
     /// Held while the cache is changed.
     ends: Striped<Mutex<u64>>,
-    homes: Option<Striped<Home>>,
+    homes: Option<Striped<Mutex<Home>>>,
+    /// How many changes by others were heard of.
+    changes: AtomicU64,
 }
 
-/// Where the one session of each id is found.
-type Home = Mutex<BTreeMap<SessionId, Weak<Session>>>;
+/// Where the one session of each id of a group is found.
+#[derive(Default)]
+struct Home {
+    sessions: BTreeMap<SessionId, Weak<Session>>,
+    /// Which change was the last to one of the group.
+    changed: u64,
+}
 
 /// When a look-up began.
-pub(super) struct Ticket(u64);
+pub(super) struct Ticket {
+    ends: u64,
+    changes: u64,
+}
 
 impl Cache {
     /// In front of a store that hands out copies: at most `bound` entries, of which the longest unused makes room
@@ -55,7 +67,10 @@ impl Cache {
         Self {
             live,
             ends: Striped([const { Mutex::new(0) }; 256]),
-            homes: bound.map(|_| Striped([const { Mutex::new(BTreeMap::new()) }; 256])),
+            homes: bound.map(|_| {
+                Striped([const { Mutex::new(Home { sessions: BTreeMap::new(), changed: 0 }) }; 256])
+            }),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -65,12 +80,13 @@ impl Cache {
 
     /// To be drawn before the store is asked.
     pub(super) fn ticket(&self, hash: &TokenHash) -> Ticket {
-        Ticket(*self.lock(hash))
+        let changes = self.changes.load(Ordering::SeqCst);
+        Ticket { ends: *self.lock(hash), changes }
     }
 
     /// Takes in what the store had for this token, and gives back the session to use: the one that is already here, if
-    /// there is one. Nothing if a session has ended since the ticket was drawn: it may have been this one, and
-    /// the store must be asked again.
+    /// there is one. Nothing if a session has ended, or was changed by others, since the ticket was drawn: it may have
+    /// been this one, and the store must be asked again.
     pub(super) fn fill(
         &self,
         ticket: &Ticket,
@@ -78,10 +94,14 @@ impl Cache {
         stored: Arc<Session>,
     ) -> Option<Arc<Session>> {
         let ends = self.lock(hash);
-        if *ends != ticket.0 {
+        if *ends != ticket.ends {
             return None;
         }
         let session = self.shared(stored);
+        // Looked at once it can be found here: a change that comes now finds it.
+        if self.changed_since(ticket, session.id()) {
+            return None;
+        }
         self.live.insert(hash.key(), Arc::clone(&session));
         Some(session)
     }
@@ -110,16 +130,16 @@ impl Cache {
             self.forget(hash);
         }
         if let Some(homes) = &self.homes {
-            lock(homes.at(session.id().stripe())).remove(&session.id());
+            lock(homes.at(session.id().stripe())).sessions.remove(&session.id());
         }
     }
 
     /// The one session of this id that is in use here: `stored`, if there is none.
     pub(super) fn shared(&self, stored: Arc<Session>) -> Arc<Session> {
         let Some(homes) = &self.homes else { return stored };
-        let mut homes = lock(homes.at(stored.id().stripe()));
-        let Some(here) = homes.get(&stored.id()).and_then(Weak::upgrade) else {
-            homes.insert(stored.id(), Arc::downgrade(&stored));
+        let mut home = lock(homes.at(stored.id().stripe()));
+        let Some(here) = home.sessions.get(&stored.id()).and_then(Weak::upgrade) else {
+            home.sessions.insert(stored.id(), Arc::downgrade(&stored));
             return stored;
         };
         if !Arc::ptr_eq(&here, &stored) {
@@ -129,11 +149,40 @@ impl Cache {
         here
     }
 
+    /// Others changed the session of this id: the one that is in use here, if any, to be compared with the store's.
+    /// Look-ups that began before come to nothing.
+    pub(super) fn changed(&self, id: SessionId) -> Option<Arc<Session>> {
+        let mut home = lock(self.homes.as_ref()?.at(id.stripe()));
+        home.changed = self.next_change();
+        home.sessions.get(&id).and_then(Weak::upgrade)
+    }
+
+    /// Others may have changed any: those that are in use here.
+    pub(super) fn all_changed(&self) -> Vec<Arc<Session>> {
+        let mut here = Vec::new();
+        for home in self.homes.iter().flat_map(|homes| &homes.0) {
+            let mut home = lock(home);
+            home.changed = self.next_change();
+            here.extend(home.sessions.values().filter_map(Weak::upgrade));
+        }
+        here
+    }
+
+    fn next_change(&self) -> u64 {
+        self.changes.fetch_add(1, Ordering::SeqCst).wrapping_add(1)
+    }
+
+    /// Whether others changed one of the group of `id` since.
+    fn changed_since(&self, ticket: &Ticket, id: SessionId) -> bool {
+        let home = self.homes.as_ref().map(|homes| lock(homes.at(id.stripe())));
+        home.is_some_and(|home| home.changed > ticket.changes)
+    }
+
     /// The housekeeping that would otherwise be done inside somebody's request.
     pub(super) fn tidy(&self) {
         self.live.run_pending_tasks();
-        for homes in self.homes.iter().flat_map(|homes| &homes.0) {
-            lock(homes).retain(|_, session| session.strong_count() > 0);
+        for home in self.homes.iter().flat_map(|homes| &homes.0) {
+            lock(home).sessions.retain(|_, session| session.strong_count() > 0);
         }
     }
 

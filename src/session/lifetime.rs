@@ -48,6 +48,12 @@ impl Lifetime {
             absolute_secs: self.absolute_secs.max(other.absolute_secs),
         }
     }
+
+    /// The same with a longer idle limit.
+    #[must_use]
+    pub fn idle_longer(&self, by: Duration) -> Self {
+        Self { idle_secs: self.idle_secs.saturating_add(whole_secs(by)), ..*self }
+    }
 }
 
 fn whole_secs(duration: Duration) -> u32 {
@@ -84,11 +90,13 @@ pub enum Why {
     Stolen,
     /// Its user ended it from another browser.
     EndedElsewhere,
+    /// Another gateway ended it, and told the reason itself.
+    OtherGateway,
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Idle,
         Self::Absolute,
         Self::LoggedOut,
@@ -98,6 +106,7 @@ impl Why {
         Self::TooMany,
         Self::Stolen,
         Self::EndedElsewhere,
+        Self::OtherGateway,
     ];
 
     /// The reason as one word of a log line or an address.
@@ -112,6 +121,7 @@ impl Why {
             Self::TooMany => "too_many",
             Self::Stolen => "stolen",
             Self::EndedElsewhere => "ended_elsewhere",
+            Self::OtherGateway => "other_gateway",
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -35,6 +36,12 @@ static BELLS: Striped<Notify> = Striped([const { Notify::const_new() }; 256]);
 /// A store hears of a use when it is so much of the idle limit later than the last it heard of.
 const TELL_STORE: u32 = 30;
 
+/// A store that others use too hears of it when it is this much later at the latest: they judge by it.
+const TELL_OTHERS: Duration = Duration::from_secs(30);
+
+/// So much longer it may take until such a store has heard of it, since several uses are told together.
+const ON_THE_WAY: Duration = Duration::from_secs(3);
+
 /// A session. Connections, tunnels and streams that serve it hold the same one, so that its end reaches all of them
 /// at once.
 pub struct Session {
@@ -48,6 +55,10 @@ pub struct Session {
     /// the session already.
     tokens: Mutex<Tokens>,
     renewing: AtomicBool,
+    /// Why somebody here is about to end it, as in [`State`].
+    ending: AtomicU8,
+    /// Whether the store is known to have had it.
+    kept: AtomicBool,
     record: Record,
 }
 
@@ -63,6 +74,8 @@ impl Session {
             state: State::active(last_seen),
             tokens: Mutex::new(tokens),
             renewing: AtomicBool::new(false),
+            ending: AtomicU8::new(0),
+            kept: AtomicBool::new(true),
             record,
         }
     }
@@ -128,19 +141,35 @@ impl Session {
         Times { began: self.record.began, last_seen: self.state.last_seen() }
     }
 
+    /// The longest that [`Session::unheard`] can be.
+    pub(super) const LONGEST_UNHEARD: Duration = TELL_OTHERS.saturating_add(ON_THE_WAY);
+
+    /// How long after a use all who share its store know of it, at the latest: so much longer than its idle limit it
+    /// may live, since nobody may end it who does not know.
+    pub(super) fn unheard(&self) -> Duration {
+        Duration::from_secs(self.told_after(true).into()) + ON_THE_WAY
+    }
+
+    /// By how many seconds a use must be later than the last that a store, which others may use too, has heard of.
+    fn told_after(&self, shared: bool) -> u32 {
+        let step = self.record.lifetime.idle() / TELL_STORE;
+        secs(if shared { step.min(TELL_OTHERS) } else { step })
+    }
+
     /// Notes a request of the person at `now`, and tells whether the store should hear of it. An earlier time than the
     /// one known changes nothing, and neither does a touch of a session that is over, noticed or not: nothing brings
-    /// it back.
-    pub(super) fn touch(&self, now: Timestamp) -> bool {
+    /// it back. `grace` is what is added to its idle limit where others may have used it too.
+    pub(super) fn touch(&self, now: Timestamp, grace: Duration) -> bool {
+        let lifetime = self.record.lifetime.idle_longer(grace);
         let moved = self.state.update(|seen| {
             let times = Times { began: self.record.began, last_seen: seen };
-            let alive = verdict(&times, &self.record.lifetime, now) == Verdict::Active;
+            let alive = verdict(&times, &lifetime, now) == Verdict::Active;
             (alive && now > seen).then_some((now, None))
         });
         if !moved {
             return false;
         }
-        let step = secs(self.record.lifetime.idle()) / TELL_STORE;
+        let step = self.told_after(!grace.is_zero());
         let (seen, told) = (secs(now.since(self.record.began)), self.told.load(Ordering::Relaxed));
         // Of many requests at once, one tells.
         seen.saturating_sub(told) > step
@@ -183,6 +212,31 @@ impl Session {
         }
     }
 
+    /// It is on its way into the store: that the store does not have it does not mean that it is over.
+    pub(super) fn begin_keeping(&self) {
+        self.kept.store(false, Ordering::SeqCst);
+    }
+
+    /// The store has it, or had.
+    pub(super) fn kept(&self) {
+        self.kept.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the store is known to have had it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::SeqCst)
+    }
+
+    /// Somebody here is about to end it for this reason: the store is asked first, and others may hear of it before.
+    pub(super) fn begin_end(&self, why: Why) {
+        self.ending.store(State::place(Some(why)), Ordering::Release);
+    }
+
+    /// Why somebody here is about to end it.
+    pub(super) fn ending(&self) -> Option<Why> {
+        State::why_at(self.ending.load(Ordering::Acquire).into())
+    }
+
     /// Ends it. Only the first end counts: the answer is whether this was it.
     pub(super) fn end(&self, why: Why) -> bool {
         let first = self.state.update(|seen| Some((seen, Some(why))));
@@ -192,10 +246,15 @@ impl Session {
         first
     }
 
-    /// Ends it if it has reached a limit of its own or of `lifetime`. Judged and ended in one step: a touch in
-    /// between is seen.
-    pub(super) fn expire(&self, lifetime: Lifetime, now: Timestamp) -> Option<Why> {
-        let lifetime = self.record.lifetime.shorter(&lifetime);
+    /// What its own limits and `lifetime` say about it at `now`.
+    pub(super) fn verdict(&self, lifetime: Lifetime, now: Timestamp) -> Verdict {
+        verdict(&self.times(), &self.record.lifetime.shorter(&lifetime), now)
+    }
+
+    /// Ends it if it has reached a limit of its own or of `lifetime`, the idle one longer by `grace`. Judged and ended
+    /// in one step: a touch in between is seen.
+    pub(super) fn expire(&self, lifetime: Lifetime, grace: Duration, now: Timestamp) -> Option<Why> {
+        let lifetime = self.record.lifetime.shorter(&lifetime).idle_longer(grace);
         let ended = self.state.update(|seen| {
             let times = Times { began: self.record.began, last_seen: seen };
             match verdict(&times, &lifetime, now) {
@@ -265,13 +324,20 @@ impl State {
 
     fn pack(last_seen: Timestamp, why: Option<Why>) -> u64 {
         let millis = last_seen.as_millis().min(u64::MAX >> Self::WHY_BITS);
+        millis << Self::WHY_BITS | u64::from(Self::place(why))
+    }
+
+    fn place(why: Option<Why>) -> u8 {
         let place = why.and_then(|why| Why::ALL.iter().position(|one| *one == why));
-        millis << Self::WHY_BITS | place.map_or(0, |place| place as u64 + 1)
+        place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0)
     }
 
     fn unpack_why(state: u64) -> Option<Why> {
-        let place = usize::try_from(state & Self::WHY_MASK).ok()?.checked_sub(1)?;
-        Why::ALL.get(place).copied()
+        Self::why_at(state & Self::WHY_MASK)
+    }
+
+    fn why_at(place: u64) -> Option<Why> {
+        Why::ALL.get(usize::try_from(place).ok()?.checked_sub(1)?).copied()
     }
 }
 
@@ -294,8 +360,8 @@ mod tests {
     #[test]
     fn a_touch_only_ever_moves_forward() {
         let session = session();
-        session.touch(at(105));
-        session.touch(at(103));
+        session.touch(at(105), Duration::ZERO);
+        session.touch(at(103), Duration::ZERO);
         assert_eq!(session.times().last_seen, at(105));
     }
 
@@ -303,9 +369,9 @@ mod tests {
     fn a_touch_after_the_end_changes_nothing() {
         let logged_out = session();
         assert!(logged_out.end(Why::LoggedOut));
-        logged_out.touch(at(105));
+        logged_out.touch(at(105), Duration::ZERO);
         let idle = session();
-        idle.touch(at(110));
+        idle.touch(at(110), Duration::ZERO);
         for session in [logged_out, idle] {
             assert_eq!(session.times().last_seen, at(100));
         }
@@ -315,20 +381,38 @@ mod tests {
     fn the_store_hears_of_a_thirtieth_of_the_idle_limit_once() {
         let lifetime = Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap();
         let session = session_of("ada", lifetime, at(0));
-        assert!(!session.touch(at(60)));
-        assert!(session.touch(at(61)));
-        assert!(!session.touch(at(62)));
-        assert!(session.touch(at(122)));
+        assert!(!session.touch(at(60), Duration::ZERO));
+        assert!(session.touch(at(61), Duration::ZERO));
+        assert!(!session.touch(at(62), Duration::ZERO));
+        assert!(session.touch(at(122), Duration::ZERO));
+    }
+
+    #[test]
+    fn a_store_that_others_use_hears_of_it_sooner_and_ends_it_later() {
+        let lifetime = Lifetime::new(Duration::from_hours(4), Duration::from_hours(24)).unwrap();
+        let session = session_of("ada", lifetime, at(0));
+        let grace = session.unheard();
+        assert_eq!(grace, TELL_OTHERS + ON_THE_WAY);
+        assert!(!session.touch(at(30), grace) && session.touch(at(31), grace));
+        let idle_end = 31 + 4 * 3600;
+        assert_eq!(session.expire(*session.lifetime(), grace, at(idle_end + grace.as_secs() - 1)), None);
+        assert!(session.touch(at(idle_end + 1), grace));
+        let idle_end = idle_end + 1 + 4 * 3600;
+        assert!(!session.touch(at(idle_end + grace.as_secs()), grace));
+        assert_eq!(
+            session.expire(*session.lifetime(), grace, at(idle_end + grace.as_secs())),
+            Some(Why::Idle)
+        );
     }
 
     #[test]
     fn no_touch_moves_the_absolute_end() {
         let session = session();
         for second in 100..140 {
-            session.touch(at(second));
+            session.touch(at(second), Duration::ZERO);
         }
         assert_eq!(session.times().last_seen, at(124));
-        assert_eq!(session.expire(*session.lifetime(), at(125)), Some(Why::Absolute));
+        assert_eq!(session.expire(*session.lifetime(), Duration::ZERO, at(125)), Some(Why::Absolute));
     }
 
     #[test]
@@ -336,7 +420,7 @@ mod tests {
         let session = session();
         assert!(session.end(Why::LoggedOut));
         assert!(!session.end(Why::Administrator));
-        assert_eq!(session.expire(*session.lifetime(), at(999)), Some(Why::LoggedOut));
+        assert_eq!(session.expire(*session.lifetime(), Duration::ZERO, at(999)), Some(Why::LoggedOut));
         assert_eq!(session.why_ended(), Some(Why::LoggedOut));
     }
 
@@ -353,9 +437,9 @@ mod tests {
     fn the_shorter_limits_hold() {
         let shorter = Lifetime::new(Duration::from_secs(3), Duration::from_secs(20)).unwrap();
         let longer = Lifetime::new(Duration::from_mins(1), Duration::from_mins(1)).unwrap();
-        assert_eq!(session().expire(shorter, at(103)), Some(Why::Idle));
-        assert_eq!(session().expire(longer, at(103)), None);
-        assert_eq!(session().expire(longer, at(110)), Some(Why::Idle));
+        assert_eq!(session().expire(shorter, Duration::ZERO, at(103)), Some(Why::Idle));
+        assert_eq!(session().expire(longer, Duration::ZERO, at(103)), None);
+        assert_eq!(session().expire(longer, Duration::ZERO, at(110)), Some(Why::Idle));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! All sessions: begun at login, found by their tokens, renewed, ended exactly once.
 
 mod begin;
+mod follow;
+#[cfg(test)]
+mod gateways;
 mod handover;
 #[cfg(test)]
 mod model;
@@ -15,6 +18,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
@@ -33,6 +38,7 @@ use crate::session::grant::Checked;
 use crate::session::grant::Finding;
 use crate::session::grant::Grant;
 use crate::session::lifetime::Lifetime;
+use crate::session::lifetime::Verdict;
 use crate::session::lifetime::Why;
 use crate::session::live::Session;
 use crate::session::store::Store;
@@ -42,6 +48,7 @@ use crate::session::token::TokenHash;
 
 pub use crate::session::sessions::begin::BeginError;
 pub use crate::session::sessions::begin::Begun;
+pub use crate::session::sessions::follow::StoreState;
 
 /// So long an ended session's token still tells why it ended, for the login page to say it.
 const TELLS_WHY_FOR: Duration = Duration::from_hours(1);
@@ -65,6 +72,9 @@ pub struct Sessions<S = Stores> {
     seen: Mutex<Vec<Arc<Session>>>,
     limits: begin::Limits,
     told: Box<Told>,
+    /// Until when, in milliseconds, what is cached here is believed without asking the store.
+    believed_until: AtomicU64,
+    serve_cached: Duration,
 }
 
 /// Who hears of ends: which session it was, and why it is over.
@@ -97,6 +107,8 @@ pub struct Request<'a> {
 impl<S: Store> Sessions<S> {
     /// Sessions kept in `store`.
     pub fn new(settings: &Settings, store: S) -> Self {
+        // What nobody else can change is always as it is here.
+        let believed_until = if store.is_shared() { 0 } else { Timestamp::END.as_millis() };
         Self {
             cache: Cache::new(store.cache_bound()),
             store,
@@ -110,6 +122,8 @@ impl<S: Store> Sessions<S> {
             seen: Mutex::default(),
             limits: begin::Limits::of(settings),
             told: Box::new(|_session, _why| {}),
+            believed_until: AtomicU64::new(believed_until),
+            serve_cached: settings.serve_cached,
         }
     }
 
@@ -127,7 +141,8 @@ impl<S: Store> Sessions<S> {
         if let Some(why) = session.why_ended() {
             return Ok(Checked::Ended(why));
         }
-        if !grant.holds(request.host, request.now) || is_elsewhere(session, request) {
+        let good = grant.holds(request.host, request.now) && self.believes(request.now);
+        if !good || is_elsewhere(session, request) {
             return Ok(Checked::Stale);
         }
         let over = self.expire(session, request.lifetime, request.now).await?;
@@ -136,7 +151,7 @@ impl<S: Store> Sessions<S> {
 
     /// Notes that the person used the session at `now`.
     pub fn touch(&self, session: &Arc<Session>, now: Timestamp) {
-        if session.touch(now) {
+        if session.touch(now, self.grace(session)) {
             lock(&self.seen).push(Arc::clone(session));
         }
     }
@@ -159,6 +174,7 @@ impl<S: Store> Sessions<S> {
     /// Ends a session: its record is gone, and everybody who holds it knows, before this returns. If the store cannot
     /// answer, nothing has happened. Run it to completion: dropped half-way it may be done in the store alone.
     pub async fn end(&self, session: &Arc<Session>, why: Why) -> Result<(), StoreError> {
+        session.begin_end(why);
         let removed = self.store.remove(session).await?;
         if session.end(why) || removed {
             self.bury(session, why, removed);
@@ -194,12 +210,14 @@ impl<S: Store> Sessions<S> {
     /// (ASVS 14.2.7). A session that was used here since the store last heard of it lives on, and the store is told.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
         let mut ended = 0;
+        let due = if self.store.is_shared() { now.before(Session::LONGEST_UNHEARD) } else { now };
         loop {
-            let overdue = self.store.overdue(now, SWEEP_PAGE).await?;
+            let overdue = self.store.overdue(due, SWEEP_PAGE).await?;
             let (found, mut alive) = (overdue.len(), Vec::new());
             for (done, stored) in overdue.into_iter().enumerate() {
                 let session = self.cache.shared(stored);
-                if let Some(why) = session.expire(*session.lifetime(), now) {
+                // The store has just told when it was last seen.
+                if let Some(why) = session.expire(*session.lifetime(), self.grace(&session), now) {
                     let removed = self.store.remove(&session).await?;
                     ended += usize::from(removed);
                     self.bury(&session, why, removed);
@@ -231,13 +249,17 @@ impl<S: Store> Sessions<S> {
     }
 
     /// The shared session with this token, out of the cache or the store.
-    async fn session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, StoreError> {
-        if let Some(session) = self.cache.get(hash) {
-            return Ok(Some(session));
+    async fn session(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Arc<Session>>, StoreError> {
+        let cached = self.cache.get(hash);
+        if cached.is_some() && self.believes(now) {
+            return Ok(cached);
         }
         loop {
             let ticket = self.cache.ticket(hash);
             let Some(stored) = self.store.find(hash).await? else {
+                if let Some(gone) = cached {
+                    self.lose(&gone);
+                }
                 return Ok(None);
             };
             if let Some(session) = self.cache.fill(&ticket, hash, stored) {
@@ -256,10 +278,33 @@ impl<S: Store> Sessions<S> {
         if let Some(why) = session.why_ended() {
             return Ok(Some(why));
         }
-        let Some(why) = session.expire(*lifetime, now) else { return Ok(None) };
+        let verdict = session.verdict(*lifetime, now);
+        let grace = match verdict {
+            Verdict::Active => return Ok(None),
+            Verdict::Ended(Why::Idle) => self.grace(session),
+            Verdict::Ended(_) => Duration::ZERO,
+        };
+        if !grace.is_zero() {
+            // Somebody may have used it elsewhere.
+            match self.store.last_seen(session).await? {
+                Some(seen) => session.seen_elsewhere(seen),
+                None => self.bury(session, Why::Idle, false),
+            }
+        }
+        let Some(why) = session.expire(*lifetime, grace, now) else { return Ok(None) };
         let removed = self.store.remove(session).await?;
         self.bury(session, why, removed);
         Ok(Some(why))
+    }
+
+    /// Whether what is cached here is believed at `now` without asking the store: one atomic load.
+    fn believes(&self, now: Timestamp) -> bool {
+        now.as_millis() < self.believed_until.load(Ordering::Acquire)
+    }
+
+    /// What is added to a session's idle limit: the time in which others may have used it and not told yet.
+    fn grace(&self, session: &Session) -> Duration {
+        if self.store.is_shared() { session.unheard() } else { Duration::ZERO }
     }
 
     /// What is left to say to a token that has no session.
@@ -283,6 +328,12 @@ impl<S: Store> Sessions<S> {
             self.ended.insert(token.current, Ended { why, host });
         }
         self.cache.remove(session);
+    }
+
+    /// The store has lost a session that is in use here.
+    fn lose(&self, session: &Arc<Session>) {
+        // Who removed it has told why; unless that is somebody here, who has only heard of it later.
+        self.bury(session, session.ending().unwrap_or(Why::OtherGateway), false);
     }
 
     /// The one copy of a host's name that its sessions share. There are only as many as hosts with a login.

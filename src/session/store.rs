@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod memory;
+pub mod redis;
 pub mod row;
 mod stores;
 
@@ -18,6 +19,7 @@ use crate::session::live::Session;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Tokens;
 
+pub use crate::session::store::stores::Place;
 pub use crate::session::store::stores::Stores;
 
 /// A store of sessions, by their ids and by the hashes of their tokens; it never sees a token.
@@ -83,7 +85,7 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Arc<Session>>, StoreError>> + Send;
 
-    /// All sessions, at most `limit` at a time: those behind `from`, or the first ones. A session that lives all the
+    /// All sessions, about `limit` at a time: those behind `from`, or the first ones. A session that lives all the
     /// while is told of at least once; one that begins or ends meanwhile may be.
     fn list(
         &self,
@@ -96,6 +98,44 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many tokens may be cached in front of it; nothing if it keeps the shared sessions themselves in memory.
     fn cache_bound(&self) -> Option<u64>;
+
+    /// Whether other processes use it too. Then what was read from it holds only as long as nothing else is heard in
+    /// its [`news`](Store::news), and its last-seen times are those that all have told so far.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// When the session was last seen by what all who use the store have told; nothing if it is gone.
+    fn last_seen(
+        &self,
+        session: &Session,
+    ) -> impl Future<Output = Result<Option<Timestamp>, StoreError>> + Send {
+        let seen = session.times().last_seen;
+        std::future::ready(Ok(Some(seen)))
+    }
+
+    /// Waits for the next that is heard of a store that others use too. To be asked by one alone, again and again.
+    fn news(&self) -> impl Future<Output = News> + Send {
+        std::future::pending()
+    }
+}
+
+/// What is heard of a store that others use too, in the order it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// This session was created, changed or removed, by whomever.
+    Changed(SessionId),
+    /// Any session may have been, since it could not be heard.
+    Everything,
+    /// Whatever had happened until then was told before this.
+    Sound(Timestamp),
+    /// The store cannot be asked, and nothing is heard.
+    Down {
+        /// Why.
+        reason: String,
+    },
+    /// It can be asked again.
+    Up,
 }
 
 /// What came of [`Store::create`].

@@ -165,6 +165,8 @@ pub enum Event<'a> {
         /// What happened.
         reason: &'a str,
     },
+    /// The session store that gateways share can be asked, for the first time or again.
+    StoreConnected,
     /// The gateway serves.
     Startup {
         /// Its version.
@@ -292,6 +294,7 @@ kinds! {
     WouldRefuse             "authz_fail_observed"         Info     Allowed Limited;
     UpstreamFailed          "sys_upstream_fail"           Warn     Failure Limited;
     StoreFailed             "sys_store_fail"              Critical Failure Limited;
+    StoreConnected          "sys_store_connected"         Warn     Success Each;
     Startup                 "sys_startup"                 Warn     Success Each;
     Shutdown                "sys_shutdown"                Warn     Success Each;
     Crash                   "sys_crash"                   Critical Failure Limited;
@@ -331,7 +334,8 @@ impl Event<'_> {
             | Self::SessionHandedOver
             | Self::SessionLogout
             | Self::LoginSuccess
-            | Self::PasswordChange => {}
+            | Self::PasswordChange
+            | Self::StoreConnected => {}
             Self::SessionExpired { reason: text }
             | Self::HandoverRefused { reason: text }
             | Self::SessionUseAfterExpire { reason: text }

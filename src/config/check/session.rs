@@ -32,6 +32,9 @@ pub(crate) const MAX_SESSIONS: u64 = 1_000_000;
 /// A person's devices, twice over.
 pub(crate) const MAX_PER_USER: u64 = 10;
 
+/// Long enough for a store to be restarted, short enough for what was ended elsewhere meanwhile.
+pub(crate) const SERVE_CACHED: Duration = Duration::from_secs(10);
+
 /// Browsers keep no cookie longer (draft-ietf-httpbis-rfc6265bis §5.5), and no session should want to.
 const LONGEST: Duration = Duration::from_hours(400 * 24);
 /// People must be able to extend a session ten times (WCAG 2.2.1): the absolute limit must leave room for it.
@@ -62,6 +65,7 @@ pub(super) fn sessions(file: &SessionFile, check: &mut Check<'_>) -> Settings {
             MAX_PER_USER,
         )),
         at_limit: file.at_limit.as_ref().map_or(AtLimit::EndOldest, |given| given.value),
+        serve_cached: file.on_store_failure.serve_cached.as_ref().map_or(SERVE_CACHED, |given| given.value.0),
     }
 }
 

@@ -83,6 +83,7 @@ impl Gateway {
             max_sessions: 100,
             max_per_user: 10,
             at_limit: AtLimit::EndOldest,
+            serve_cached: Duration::ZERO,
         };
         let sessions = Arc::new(Sessions::new(&session_settings, Memory::new().into()));
         let settings = Settings {

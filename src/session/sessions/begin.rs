@@ -76,6 +76,7 @@ impl<S: Store> Sessions<S> {
         }
         let token = Token::generate();
         let session = Arc::new(self.session_of(login, &token, now));
+        session.begin_keeping();
         // Into the cache first: whoever finds it in the store to end it must find there the one that is used here.
         let added = self.cache.add(&token.hash(), &session);
         let created = if added { self.create(&session, now).await } else { Ok(Created::Exists) };
@@ -83,11 +84,15 @@ impl<S: Store> Sessions<S> {
             self.cache.remove(&session);
         }
         match created? {
-            Created::Done => {}
+            Created::Done => session.kept(),
             Created::Full => return Err(BeginError::Full),
             Created::Exists => return Err(StoreError::new("a new session id is already in use").into()),
         }
         self.keep_to_the_limit(&session, now).await?;
+        // Where others could have ended it before it was known here to be there.
+        if self.store.is_shared() {
+            self.read_again(std::slice::from_ref(&session)).await?;
+        }
         Ok(Begun { token, session })
     }
 

@@ -40,7 +40,7 @@ impl<S: Store> Sessions<S> {
     /// its session is over, or if it is for another host.
     pub async fn collect(&self, code: &Token, request: &Request<'_>) -> Result<Option<Begun>, StoreError> {
         let hash = code.hash();
-        let Some(session) = self.session(&hash).await? else { return Ok(None) };
+        let Some(session) = self.session(&hash, request.now).await? else { return Ok(None) };
         if !session.with_tokens(|tokens| tokens.waits(&hash, request.host, request.now))
             || is_elsewhere(&session, request)
             || self.expire(&session, request.lifetime, request.now).await?.is_some()

@@ -47,7 +47,7 @@ impl<S: Store> Sessions<S> {
     /// is nobody's; nothing is kept about it.
     pub async fn find(self: &Arc<Self>, token: &Token, request: &Request<'_>) -> Result<Finding, StoreError> {
         let hash = token.hash();
-        let Some(session) = self.session(&hash).await? else {
+        let Some(session) = self.session(&hash, request.now).await? else {
             return Ok(self.farewell(&hash, request.host));
         };
         let Some((judged, host, version)) = judge_token(&session, &hash, request) else {

@@ -45,6 +45,7 @@ pub(super) fn with_limit<S: Store>(
         max_sessions,
         max_per_user,
         at_limit,
+        serve_cached: Duration::ZERO,
     };
     Arc::new(Sessions::new(&settings, store))
 }
@@ -181,7 +182,7 @@ async fn requests_keep_a_session_alive_up_to_its_absolute_end() {
     let (token, session) = begin(&sessions, ada(), 0).await;
     for secs in (5..25).step_by(5) {
         assert_active(&find(&sessions, &token, secs).await, &session);
-        session.touch(at(secs));
+        session.touch(at(secs), Duration::ZERO);
     }
     assert_ended(&find(&sessions, &token, 25).await, Why::Absolute);
     assert_eq!(sessions.live(), 0);
@@ -213,7 +214,7 @@ async fn a_sweep_ends_what_is_over_and_nothing_else() {
     let (token, gone) = begin(&sessions, ada(), 0).await;
     let waiting = gone.ended();
     let (other_token, used) = begin(&sessions, ada(), 0).await;
-    used.touch(at(5));
+    used.touch(at(5), Duration::ZERO);
     assert_eq!(sessions.sweep(at(9)).await.unwrap(), 0);
     assert_eq!(sessions.sweep(at(10)).await.unwrap(), 1);
     assert_eq!(waiting.now_or_never(), Some(Why::Idle));
@@ -226,11 +227,11 @@ async fn a_sweep_ends_what_is_over_and_nothing_else() {
 async fn a_store_that_knows_old_times_is_told_the_new_ones() {
     let sessions = sessions(9, Copies::default());
     let (token, session) = begin(&sessions, ada(), 0).await;
-    session.touch(at(9));
+    session.touch(at(9), Duration::ZERO);
     assert_eq!(sessions.store.overdue(at(12), 9).await.unwrap().len(), 1);
     assert_eq!(sessions.sweep(at(12)).await.unwrap(), 0);
     assert!(sessions.store.overdue(at(12), 9).await.unwrap().is_empty());
-    session.touch(at(14));
+    session.touch(at(14), Duration::ZERO);
     assert_eq!(sessions.sweep(at(20)).await.unwrap(), 0);
     assert_active(&find(&sessions, &token, 20).await, &session);
     assert_eq!(sessions.sweep(at(24)).await.unwrap(), 1);
@@ -242,7 +243,7 @@ async fn a_full_house_turns_new_logins_away_and_nobody_out() {
     let sessions = sessions(2, Memory::new());
     let (first, kept) = begin(&sessions, ada(), 0).await;
     let (second, idle) = begin(&sessions, ada(), 0).await;
-    kept.touch(at(5));
+    kept.touch(at(5), Duration::ZERO);
     let refused = sessions.begin(ada(), None, at(9)).await;
     assert!(matches!(refused, Err(BeginError::Full)));
     assert_active(&find(&sessions, &second, 9).await, &idle);

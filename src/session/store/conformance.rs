@@ -156,7 +156,7 @@ async fn touch_keeps_the_later_time_and_never_creates(store: &impl Store) {
         let kept = Session::new(session.id(), session.record().clone(), session.tokens(), at(secs), 0);
         Arc::new(kept)
     };
-    session.touch(at(105));
+    session.touch(at(105), Duration::ZERO);
     store.touch(&[seen(105), Arc::clone(&gone)]).await.unwrap();
     store.touch(&[seen(103)]).await.unwrap();
     assert_eq!(find(store, &session).await.unwrap().times().last_seen, at(105));

@@ -1,5 +1,6 @@
 //! The store that was chosen: a closed set, so that no call goes through a table of functions.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -8,17 +9,40 @@ use crate::session::id::SessionId;
 use crate::session::live::Session;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
+use crate::session::store::News;
 use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::store::memory::Memory;
+use crate::session::store::redis;
+use crate::session::store::redis::Redis;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Tokens;
+
+/// Where sessions are kept.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In this process's memory: they end with it.
+    Memory,
+    /// On a server that several gateways share.
+    Redis(Box<redis::Settings>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => formatter.write_str("memory"),
+            Self::Redis(settings) => write!(formatter, "redis: {settings}"),
+        }
+    }
+}
 
 /// One of the stores there are.
 pub enum Stores {
     /// In this process's memory.
     Memory(Memory),
+    /// On a server that several gateways share.
+    Redis(Box<Redis>),
 }
 
 impl From<Memory> for Stores {
@@ -27,11 +51,18 @@ impl From<Memory> for Stores {
     }
 }
 
+impl From<Redis> for Stores {
+    fn from(store: Redis) -> Self {
+        Self::Redis(Box::new(store))
+    }
+}
+
 /// Does the same with whichever store it is.
 macro_rules! with {
     ($stores:ident, $store:ident => $does:expr) => {
         match $stores {
             Stores::Memory($store) => $does,
+            Stores::Redis($store) => $does,
         }
     };
 }
@@ -84,5 +115,17 @@ impl Store for Stores {
 
     fn cache_bound(&self) -> Option<u64> {
         with!(self, store => store.cache_bound())
+    }
+
+    fn is_shared(&self) -> bool {
+        with!(self, store => store.is_shared())
+    }
+
+    async fn last_seen(&self, session: &Session) -> Result<Option<Timestamp>, StoreError> {
+        with!(self, store => store.last_seen(session).await)
+    }
+
+    async fn news(&self) -> News {
+        with!(self, store => store.news().await)
     }
 }

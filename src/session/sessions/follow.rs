@@ -1,0 +1,94 @@
+//! Hearing what other gateways do to sessions: what they ended is over here, what they changed is read again, and what
+//! nothing was heard of for too long is not believed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::session::id::SessionId;
+use crate::session::live::Session;
+use crate::session::sessions::Sessions;
+use crate::session::store::News;
+use crate::session::store::Store;
+use crate::session::store::StoreError;
+
+/// How long it can take until a store that says nothing any more is taken for one that is not heard.
+const NOTICED_WITHIN: Duration = Duration::from_secs(2);
+
+/// So many sessions are read again at once.
+const STEP: usize = 128;
+
+/// Whether a store that others use too can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreState {
+    /// It can.
+    Up,
+    /// It cannot, for this reason.
+    Down(String),
+}
+
+/// What was changed and could not be read again yet.
+#[derive(Default)]
+struct Behind {
+    all: bool,
+    some: BTreeSet<SessionId>,
+}
+
+impl<S: Store> Sessions<S> {
+    /// Follows what is heard of the store, for ever, and tells `told` when it can no longer be asked and when it can
+    /// again. To be run once; for a store that nobody else uses it never does anything.
+    pub async fn follow(&self, told: impl Fn(StoreState) + Send) {
+        let mut behind = Behind::default();
+        loop {
+            match self.store.news().await {
+                News::Changed(id) => {
+                    if self.read_again(self.cache.changed(id).as_slice()).await.is_err() {
+                        behind.some.insert(id);
+                    }
+                }
+                News::Everything => behind = Behind { all: true, some: BTreeSet::new() },
+                // Only what was heard and acted upon is a reason to believe the rest.
+                News::Sound(then) => {
+                    if self.catch_up(&mut behind).await.is_ok() {
+                        let until = then.after(NOTICED_WITHIN).after(self.serve_cached);
+                        self.believed_until.store(until.as_millis(), Ordering::Release);
+                    }
+                }
+                News::Down { reason } => told(StoreState::Down(reason)),
+                News::Up => told(StoreState::Up),
+            }
+        }
+    }
+
+    async fn catch_up(&self, behind: &mut Behind) -> Result<(), StoreError> {
+        if behind.all {
+            self.read_again(&self.cache.all_changed()).await?;
+            behind.all = false;
+        }
+        while let Some(id) = behind.some.first().copied() {
+            self.read_again(self.cache.changed(id).as_slice()).await?;
+            behind.some.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Compares sessions that are in use here with the store's.
+    pub(super) async fn read_again(&self, sessions: &[Arc<Session>]) -> Result<(), StoreError> {
+        for some in sessions.chunks(STEP) {
+            let read = some.iter().map(|session| async {
+                match self.store.load(session.id()).await? {
+                    Some(stored) => drop(self.cache.shared(stored)),
+                    None if session.is_kept() => self.lose(session),
+                    // It is being begun at this moment; whoever does so looks again.
+                    None => {}
+                }
+                Ok(())
+            });
+            join_all(read).await.into_iter().collect::<Result<(), StoreError>>()?;
+        }
+        Ok(())
+    }
+}
