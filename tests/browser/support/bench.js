@@ -55,8 +55,9 @@ function privatePage(request) {
     </main></body></html>`;
 }
 
-/// `evil` is the page that https://evil.test serves; it may name the app's origin.
-export async function startBench({ session = {}, evil = () => "" } = {}) {
+/// `evil` is the page that https://evil.test serves; it may name the app's origin. `login` and `sites` are added to the
+/// configuration.
+export async function startBench({ session = {}, login = {}, sites = [], evil = () => "" } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-browser-"));
   const [port, admin, chatPort, nobody] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
   const app = await new Witness(privatePage).start();
@@ -74,7 +75,7 @@ export async function startBench({ session = {}, evil = () => "" } = {}) {
     listen: { https: `127.0.0.1:${port}`, admin: `127.0.0.1:${admin}` },
     tls: { certificates: [{ cert: join(folder, "cert.pem"), key: join(folder, "cert.key") }], generate: true },
     session: { store: "memory", ...session },
-    login: { password: { users }, attempts: { per_account: 50, per_address: "10000/15m" } },
+    login: { password: { users }, attempts: { per_account: 50, per_address: "10000/15m" }, ...login },
     sites: [
       {
         hosts: ["app.test"],
@@ -92,6 +93,7 @@ export async function startBench({ session = {}, evil = () => "" } = {}) {
         upstream: `http://127.0.0.1:${mischief.port}`,
         rules: [{ path: "/*", allow: "anyone" }],
       },
+      ...sites,
     ],
     log: { format: "json", access: true, audit: "stderr" },
   };
@@ -116,6 +118,18 @@ export async function startBench({ session = {}, evil = () => "" } = {}) {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/// The Flask app, on Flask's own server.
+export async function startNotes() {
+  const port = await freePort();
+  const folder = resolve(root, "tests/apps/flask");
+  const notes = new Program(resolve(root, "tests/.work/venv/bin/python"), ["app.py"], {
+    cwd: folder,
+    env: { ...process.env, PORT: String(port) },
+  });
+  await notes.listening(port);
+  return { upstream: `http://127.0.0.1:${port}`, stop: () => notes.stop() };
 }
 
 async function ready(admin) {
