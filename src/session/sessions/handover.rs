@@ -4,6 +4,8 @@
 //! once on all gateways that share the store: the exchange is a change of one version of the session.
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

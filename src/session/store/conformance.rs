@@ -40,6 +40,7 @@ pub(crate) async fn run<S: Store>(new_store: impl AsyncFn() -> S) {
     replace_never_creates(&new_store().await).await;
     replace_takes_no_token_of_another_session(&new_store().await).await;
     every_token_leads_to_its_session_as_long_as_it_is_named(&new_store().await).await;
+    a_token_that_waits_on_another_host_is_found_until_it_is_collected(&new_store().await).await;
     touch_keeps_the_later_time_and_never_creates(&new_store().await).await;
     remove_is_idempotent(&new_store().await).await;
     what_is_over_is_listed_until_removed(&new_store().await).await;
@@ -147,6 +148,25 @@ async fn every_token_leads_to_its_session_as_long_as_it_is_named(store: &impl St
     for hash in &all {
         assert!(store.find(hash).await.unwrap().is_none());
     }
+}
+
+async fn a_token_that_waits_on_another_host_is_found_until_it_is_collected(store: &impl Store) {
+    let session = ada();
+    create(store, &session).await;
+    let other = Arc::new(Host::parse("other.example").unwrap());
+    let [code, token] = [(); 2].map(|()| Token::generate().hash());
+    let waiting = session.tokens().handing_over(Arc::clone(&other), code, at(101));
+    assert!(store.replace(&session, 0, &waiting).await.unwrap());
+    assert_eq!(store.find(&code).await.unwrap().unwrap().tokens(), waiting);
+    let collected = waiting.collected(&code, &other, token, at(102)).unwrap();
+    assert!(store.replace(&session, 1, &collected).await.unwrap());
+    assert!(!store.replace(&session, 1, &collected).await.unwrap());
+    assert!(store.find(&code).await.unwrap().is_none());
+    for hash in [&first_hash(&session), &token] {
+        assert_eq!(store.find(hash).await.unwrap().unwrap().tokens(), collected);
+    }
+    assert!(store.remove(&session).await.unwrap());
+    assert!(store.find(&token).await.unwrap().is_none());
 }
 
 async fn touch_keeps_the_later_time_and_never_creates(store: &impl Store) {
