@@ -6,6 +6,8 @@ mod follow;
 mod gateways;
 mod handover;
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod model;
 mod renew;
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What sessions promise when the store fails, and when things happen at once.
 
+use std::future::poll_fn;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use tokio::sync::Notify;
@@ -128,9 +130,11 @@ async fn overtaken_look_up(
 
 /// A store that breaks, and dawdles, when it is told to.
 #[derive(Default)]
-struct Unsteady {
+pub(super) struct Unsteady {
     copies: Copies,
     down: AtomicBool,
+    /// Every question and every answer takes a step of its own, until which others have their turn.
+    pub(super) in_steps: AtomicBool,
     /// The next answer to a look-up waits for `go_on` on its way.
     pause: AtomicBool,
     answered: Notify,
@@ -138,7 +142,17 @@ struct Unsteady {
 }
 
 impl Unsteady {
-    fn up(&self) -> Result<&Copies, StoreError> {
+    async fn step(&self) {
+        if self.in_steps.load(Ordering::SeqCst) {
+            // Wakes nobody: whoever searches takes the next step when it likes.
+            let mut waited = false;
+            poll_fn(|_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending })
+                .await;
+        }
+    }
+
+    async fn up(&self) -> Result<&Copies, StoreError> {
+        self.step().await;
         if self.down.load(Ordering::SeqCst) {
             return Err(StoreError::new("down"));
         }
@@ -148,11 +162,14 @@ impl Unsteady {
 
 impl Store for Unsteady {
     async fn create(&self, session: &Arc<Session>, capacity: usize) -> Result<Created, StoreError> {
-        self.up()?.create(session, capacity).await
+        let answer = self.up().await?.create(session, capacity).await;
+        self.step().await;
+        answer
     }
 
     async fn find(&self, token: &TokenHash) -> Result<Option<Arc<Session>>, StoreError> {
-        let answer = self.up()?.find(token).await?;
+        let answer = self.up().await?.find(token).await?;
+        self.step().await;
         if self.pause.swap(false, Ordering::SeqCst) {
             self.answered.notify_one();
             self.go_on.notified().await;
@@ -161,7 +178,9 @@ impl Store for Unsteady {
     }
 
     async fn load(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
-        self.up()?.load(id).await
+        let answer = self.up().await?.load(id).await;
+        self.step().await;
+        answer
     }
 
     async fn replace(
@@ -170,27 +189,39 @@ impl Store for Unsteady {
         version: u32,
         tokens: &Tokens,
     ) -> Result<bool, StoreError> {
-        self.up()?.replace(session, version, tokens).await
+        let answer = self.up().await?.replace(session, version, tokens).await;
+        self.step().await;
+        answer
     }
 
     async fn touch(&self, sessions: &[Arc<Session>]) -> Result<(), StoreError> {
-        self.up()?.touch(sessions).await
+        let answer = self.up().await?.touch(sessions).await;
+        self.step().await;
+        answer
     }
 
     async fn remove(&self, session: &Session) -> Result<bool, StoreError> {
-        self.up()?.remove(session).await
+        let answer = self.up().await?.remove(session).await;
+        self.step().await;
+        answer
     }
 
     async fn of_user(&self, user: &UserName) -> Result<Vec<Arc<Session>>, StoreError> {
-        self.up()?.of_user(user).await
+        let answer = self.up().await?.of_user(user).await;
+        self.step().await;
+        answer
     }
 
     async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<Session>>, StoreError> {
-        self.up()?.overdue(now, limit).await
+        let answer = self.up().await?.overdue(now, limit).await;
+        self.step().await;
+        answer
     }
 
     async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
-        self.up()?.list(from, limit).await
+        let answer = self.up().await?.list(from, limit).await;
+        self.step().await;
+        answer
     }
 
     fn count(&self) -> usize {
