@@ -46,6 +46,8 @@ use crate::server::Server;
 use crate::server::Tls;
 use crate::session::sessions::Sessions;
 use crate::session::store::Place;
+use crate::session::store::disk::Disk;
+use crate::session::store::disk::DiskError;
 use crate::session::store::memory::Memory;
 use crate::session::store::redis::Redis;
 use crate::session::store::row::Rows;
@@ -81,6 +83,9 @@ pub enum StartError {
     /// The gateway's own key cannot be had.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The session store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] DiskError),
     /// A log cannot be written.
     #[error("cannot write the audit log: {0}")]
     Audit(#[source] io::Error),
@@ -246,6 +251,7 @@ fn compose(
     let (ends, time) = (audit.clone(), clock.clone());
     let store = match config.store {
         Place::Memory => Memory::new().into(),
+        Place::Disk(path) => Disk::open(&path, Rows::new(&keys))?.into(),
         Place::Redis(settings) => Redis::start(*settings, Rows::new(&keys), clock.clone(), background).into(),
     };
     let sessions = Sessions::new(&config.sessions, store)

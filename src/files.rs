@@ -24,6 +24,19 @@ pub fn create(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Makes a new file of mode 0600, with whatever `write` writes into it.
+///
+/// # Errors
+/// If there is one already, which stays as it is, if its folder cannot be written, or if `write` fails.
+pub fn create_with(path: &Path, write: impl FnOnce(File) -> io::Result<()>) -> io::Result<()> {
+    let folder = folder(path);
+    let fresh = NamedTempFile::new_in(folder)?;
+    write(fresh.reopen()?)?;
+    fresh.as_file().sync_all()?;
+    fresh.persist_noclobber(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
 /// Puts a file with this mode where another may be. It belongs to whom the other belonged to: edited by root, it must
 /// still be readable for the gateway's user.
 ///
@@ -72,6 +85,18 @@ mod tests {
         assert_eq!(create(&path, b"yours", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"mine".to_vec(), 0o640));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_written_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        create_with(&path, |_file| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        create_with(&path, |mut file| file.write_all(b"mine")).unwrap();
+        let again = create_with(&path, |mut file| file.write_all(b"yours"));
+        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"mine".to_vec(), 0o600));
     }
 
     #[test]

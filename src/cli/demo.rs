@@ -20,6 +20,7 @@ use crate::cli::quickstart::FirstPassword;
 use crate::cli::quickstart::QuickstartArgs;
 use crate::cli::serve;
 use crate::crypto::Secret;
+use crate::session::store::Place;
 
 /// Cookies ignore ports: with the usual name, the demo would log people out of a gateway beside it.
 const COOKIE: &str = "__Host-Http-demo";
@@ -40,6 +41,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let written = quickstart::write(&quickstart, FirstPassword::ToKeep)?;
     let mut config = crate::cli::load(Some(&written.config))?.config;
     config.sessions.cookie_name = String::from(COOKIE);
+    config.store = Place::Memory;
     config.listen.admin = None;
     config.telemetry.access = false;
     let greet = |app: &App| {

@@ -50,14 +50,15 @@ pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings:
         hosts.retain(|host| host != login);
     }
     let sites = site::sites(file, hosts.as_deref(), &mut check);
+    let state_dir = state_dir(file, &check);
     Config {
-        state_dir: state_dir(file, &check),
         listen,
         workers: workers(file),
         tls,
         keys: keys_file(file, &mut check),
         sessions: session::sessions(&file.session, &mut check),
-        store: store::store(file, &mut check),
+        store: store::store(file, &state_dir, &mut check),
+        state_dir,
         login: login::login(file, &sites, &mut check),
         sites,
         limits: limits::limits(&file.limits, &mut check),

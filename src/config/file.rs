@@ -8,7 +8,6 @@ use schemars::Schema;
 use schemars::SchemaGenerator;
 use schemars::json_schema;
 
-use crate::config::file::store::StoreFile;
 use crate::config::findings::Findings;
 use crate::config::read;
 use crate::config::read::Given;
@@ -91,6 +90,7 @@ pub(crate) mod site;
 pub(crate) mod store;
 
 use crate::config::file::site::SiteFile;
+use crate::config::file::store::StoreFile;
 
 shape! {
     /// The configuration of the Vestibule session gateway.
@@ -190,7 +190,7 @@ shape! {
         activity: Activity,
         /// What a session is tied to: `[user_agent]` asks for a new login in another kind of browser. Default: [].
         bind: Vec<Given<BindWord>>,
-        /// Where sessions are kept: in `memory`, or `{ redis: … }` on a server that gateways share. Default: memory.
+        /// Where sessions are kept: on `disk` in `state_dir`, in a file `{ disk: PATH }`, on a server that gateways share `{ redis: … }`, or in `memory`, where a restart ends them. Default: disk.
         store: StoreFile,
     }
     blocks {

@@ -40,6 +40,8 @@ pub(crate) enum Preset {
 pub(crate) enum StoreName {
     /// In this process; a restart ends them.
     Memory,
+    /// In a file in `state_dir`.
+    Disk,
 }
 
 /// What a session can be tied to.
@@ -133,7 +135,7 @@ choice!(AtLimit { "end_oldest" => Self::EndOldest, "refuse" => Self::Refuse, });
 choice!(session::Activity { "requests" => Self::Requests, "navigations" => Self::Navigations, });
 choice!(rules::Activity { "count" => Self::Count, "ignore" => Self::Ignore, });
 choice!(BindWord { "user_agent" => Self::UserAgent, });
-choice!(StoreName { "memory" => Self::Memory, } later ["disk"]);
+choice!(StoreName { "disk" => Self::Disk, "memory" => Self::Memory, });
 choice!(SiteLoginWord { "all" => Self::All, "none" => Self::None, } later ["app"]);
 choice!(LoginMethod { "password" => Self::Password, });
 choice!(AllowWord { "anyone" => Self::Anyone, "authenticated" => Self::Authenticated, "nobody" => Self::Nobody, });

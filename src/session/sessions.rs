@@ -24,6 +24,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use moka::policy::EvictionPolicy;
 use moka::sync;
 
@@ -58,7 +59,8 @@ const TELLS_WHY_FOR: Duration = Duration::from_hours(1);
 /// So many ended sessions tell it at most; the ones asked for longest ago fall silent first.
 const TELL_WHY: u64 = 16_384;
 
-/// A sweep ends so many before it lets others have the thread.
+/// A sweep ends so many at once, which a store that writes to a disk or a network does as fast as one, before it lets
+/// others have the thread.
 const SWEEP_STEP: usize = 64;
 
 /// A sweep asks the store for so many at a time.
@@ -215,23 +217,20 @@ impl<S: Store> Sessions<S> {
         let due = if self.store.is_shared() { now.before(Session::LONGEST_UNHEARD) } else { now };
         loop {
             let overdue = self.store.overdue(due, SWEEP_PAGE).await?;
-            let (found, mut alive) = (overdue.len(), Vec::new());
-            for (done, stored) in overdue.into_iter().enumerate() {
-                let session = self.cache.shared(stored);
-                // The store has just told when it was last seen.
-                if let Some(why) = session.expire(*session.lifetime(), self.grace(&session), now) {
-                    let removed = self.store.remove(&session).await?;
-                    ended += usize::from(removed);
-                    self.bury(&session, why, removed);
-                } else {
-                    alive.push(session);
+            let shared = overdue.iter().map(|stored| self.cache.shared(Arc::clone(stored)));
+            // The store has just told when they were last seen.
+            let is_over = |session: &Arc<Session>| {
+                session.expire(*session.lifetime(), self.grace(session), now).is_some()
+            };
+            let (over, alive): (Vec<_>, Vec<_>) = shared.partition(is_over);
+            for some in over.chunks(SWEEP_STEP) {
+                for removed in join_all(some.iter().map(|session| self.remove_expired(session))).await {
+                    ended += usize::from(removed?);
                 }
-                if done % SWEEP_STEP == SWEEP_STEP - 1 {
-                    tokio::task::yield_now().await;
-                }
+                tokio::task::yield_now().await;
             }
             self.store.touch(&alive).await?;
-            if found < SWEEP_PAGE {
+            if overdue.len() < SWEEP_PAGE {
                 break;
             }
         }
@@ -270,6 +269,14 @@ impl<S: Store> Sessions<S> {
         }
     }
 
+    /// Removes a session that a limit has ended. Whether it was there.
+    async fn remove_expired(&self, session: &Arc<Session>) -> Result<bool, StoreError> {
+        let Some(why) = session.why_ended() else { return Ok(false) };
+        let removed = self.store.remove(session).await?;
+        self.bury(session, why, removed);
+        Ok(removed)
+    }
+
     /// Why the session is over, if it is; where the clock says so, its record is gone when this returns.
     async fn expire(
         &self,
@@ -294,8 +301,7 @@ impl<S: Store> Sessions<S> {
             }
         }
         let Some(why) = session.expire(*lifetime, grace, now) else { return Ok(None) };
-        let removed = self.store.remove(session).await?;
-        self.bury(session, why, removed);
+        self.remove_expired(session).await?;
         Ok(Some(why))
     }
 

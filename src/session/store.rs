@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 pub(crate) mod conformance;
+pub mod disk;
 pub mod memory;
 pub mod redis;
 pub mod row;

@@ -1,6 +1,7 @@
 //! Where sessions are kept.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use ::redis::ConnectionAddr;
 use ::redis::ConnectionInfo;
@@ -16,23 +17,39 @@ use crate::config::read::OneOrMany;
 use crate::config::tree::At;
 use crate::config::units::Text;
 use crate::config::words::StoreName;
+use crate::files;
 use crate::session::store::Place;
 use crate::session::store::redis;
 use crate::session::store::redis::Sentinel;
 use crate::session::store::redis::Settings;
 use crate::session::store::redis::TlsFiles;
 
+/// The file of the store on disk, in `state_dir`.
+const STORE: &str = "sessions.redb";
+
 /// What keys begin with where nothing else is written.
 pub(crate) const PREFIX: &str = "vestibule:";
 
 /// The store that is asked for.
-pub(super) fn store(file: &File, check: &mut Check<'_>) -> Place {
-    let Some(given) = &file.session.store else { return Place::Memory };
+pub(super) fn store(file: &File, state_dir: &Path, check: &mut Check<'_>) -> Place {
+    let usual = || Place::Disk(state_dir.join(STORE));
+    let Some(given) = &file.session.store else { return usual() };
     match &given.value {
         StoreFile::Name(StoreName::Memory) => Place::Memory,
+        StoreFile::Name(StoreName::Disk) => usual(),
         StoreFile::Block(block) => {
-            let StoreBlock { redis } = &**block;
-            let Some(redis) = redis else { return Place::Memory };
+            let StoreBlock { disk, redis } = &**block;
+            if let (Some(_), Some(redis)) = (disk, redis) {
+                check.findings.error(
+                    redis.at,
+                    "`session.store` names two stores".to_owned(),
+                    "remove one of `disk` and `redis`",
+                );
+            }
+            if let Some(disk) = disk {
+                return in_file(disk, state_dir, check);
+            }
+            let Some(redis) = redis else { return usual() };
             if file.keys.is_none() {
                 check.findings.warning(
                     Some(given.at),
@@ -43,6 +60,20 @@ pub(super) fn store(file: &File, check: &mut Check<'_>) -> Place {
             Place::Redis(Box::new(settings(&redis.value.0, redis.at, check)))
         }
     }
+}
+
+fn in_file(given: &Given<Text>, state_dir: &Path, check: &mut Check<'_>) -> Place {
+    let path = check.path(&given.value.0);
+    let folder = files::folder(&path);
+    // `state_dir` is made at the start.
+    if path.is_dir() || (folder != state_dir && !folder.is_dir()) {
+        check.findings.error(
+            given.at,
+            format!("`session.store.disk`: no file can be made at `{}`", path.display()),
+            "write a file in a folder that exists, or `disk` alone for one in `state_dir`",
+        );
+    }
+    Place::Disk(path)
 }
 
 fn settings(file: &RedisBlock, at: At, check: &mut Check<'_>) -> Settings {

@@ -15,17 +15,18 @@ use crate::config::words::StoreName;
 shape! {
     /// A store with what it needs to know.
     StoreBlock {
+        /// Sessions in this file.
+        disk: Text,
         /// Sessions on a Redis or Valkey server that several gateways share: its address, or a block.
         redis: RedisFile,
     }
-    later ["disk"]
 }
 
 /// Where sessions are kept.
 #[derive(Debug, JsonSchema)]
 #[schemars(inline, untagged)]
 pub(crate) enum StoreFile {
-    /// `memory`.
+    /// `memory` or `disk`.
     Name(StoreName),
     /// One that needs to know more.
     Block(Box<StoreBlock>),
@@ -35,8 +36,8 @@ impl Read for StoreFile {
     fn read(node: &Node, path: &str, findings: &mut Findings) -> Option<Self> {
         if let Value::Map(entries) = &node.value {
             if entries.is_empty() {
-                let wanted = "`memory`, or a block such as `{ redis: rediss://redis.internal }`";
-                read::wrong_type(node, path, wanted, "`memory`", findings);
+                let wanted = "`disk`, `memory`, or a block such as `{ redis: rediss://redis.internal }`";
+                read::wrong_type(node, path, wanted, "`disk`", findings);
                 return None;
             }
             return StoreBlock::read(node, path, findings).map(Box::new).map(Self::Block);

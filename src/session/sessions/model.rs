@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::ProptestConfig;
 use proptest::prelude::Strategy;
 use proptest::prop_oneof;
 use proptest::proptest;
@@ -17,6 +18,8 @@ use crate::session::lifetime::Times;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::verdict;
 use crate::session::store::conformance::Copies;
+use crate::session::store::disk;
+use crate::session::store::disk::Disk;
 use crate::session::store::memory::Memory;
 use crate::session::token::Token;
 
@@ -222,5 +225,16 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(Pair::run(Memory::new(), steps.clone()));
         runtime.block_on(Pair::run(Copies::default(), steps));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn sessions_on_disk_do_it_too(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let folder = disk::tests::folder();
+        let store = Disk::open(&folder.path().join("sessions.redb"), disk::tests::rows()).unwrap();
+        runtime.block_on(Pair::run(store, steps));
     }
 }

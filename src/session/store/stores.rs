@@ -1,6 +1,7 @@
 //! The store that was chosen: a closed set, so that no call goes through a table of functions.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -13,6 +14,7 @@ use crate::session::store::News;
 use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
+use crate::session::store::disk::Disk;
 use crate::session::store::memory::Memory;
 use crate::session::store::redis;
 use crate::session::store::redis::Redis;
@@ -24,6 +26,8 @@ use crate::session::tokens::Tokens;
 pub enum Place {
     /// In this process's memory: they end with it.
     Memory,
+    /// In this file.
+    Disk(PathBuf),
     /// On a server that several gateways share.
     Redis(Box<redis::Settings>),
 }
@@ -32,6 +36,7 @@ impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => formatter.write_str("memory"),
+            Self::Disk(path) => write!(formatter, "disk: {}", path.display()),
             Self::Redis(settings) => write!(formatter, "redis: {settings}"),
         }
     }
@@ -41,6 +46,8 @@ impl fmt::Display for Place {
 pub enum Stores {
     /// In this process's memory.
     Memory(Memory),
+    /// In a file.
+    Disk(Disk),
     /// On a server that several gateways share.
     Redis(Box<Redis>),
 }
@@ -48,6 +55,12 @@ pub enum Stores {
 impl From<Memory> for Stores {
     fn from(store: Memory) -> Self {
         Self::Memory(store)
+    }
+}
+
+impl From<Disk> for Stores {
+    fn from(store: Disk) -> Self {
+        Self::Disk(store)
     }
 }
 
@@ -63,6 +76,7 @@ macro_rules! with {
         match $stores {
             Stores::Memory($store) => $does,
             Stores::Redis($store) => $does,
+            Stores::Disk($store) => $does,
         }
     };
 }

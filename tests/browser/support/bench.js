@@ -74,7 +74,7 @@ export async function startBench({ session = {}, login = {}, sites = [], evil = 
     state_dir: join(folder, "state"),
     listen: { https: `127.0.0.1:${port}`, admin: `127.0.0.1:${admin}` },
     tls: { certificates: [{ cert: join(folder, "cert.pem"), key: join(folder, "cert.key") }], generate: true },
-    session: { store: "memory", ...session },
+    session,
     login: { password: { users }, attempts: { per_account: 50, per_address: "10000/15m" }, ...login },
     sites: [
       {

@@ -75,7 +75,7 @@ class Gateway:
                 "generate": True,
             },
             # Many tests log the same few people in, and leave them so.
-            "session": {"store": "memory", "max_per_user": 1000},
+            "session": {"max_per_user": 1000},
             "login": {
                 "password": {"users": str(users)},
                 # All tests come from one address, and many of them fail to log in on purpose.
@@ -89,6 +89,8 @@ class Gateway:
             self.config[key] = {**known, **value} if isinstance(known, dict) else value
         self._log = logs / f"{name}.log"
         self.process = None
+        # How the process is started, beside its command.
+        self.popen = {}
 
     def write(self):
         # JSON is YAML.
@@ -98,7 +100,7 @@ class Gateway:
     def start(self, **environment):
         self.write()
         command = [BINARY, "serve", "--config", self.file]
-        self.process = Process(command, self._log, cwd=self.folder, env={**os.environ, **environment})
+        self.process = Process(command, self._log, cwd=self.folder, env={**os.environ, **environment}, **self.popen)
         wait_until(lambda: self.ready() or not self.process.alive(), "the gateway is ready", within=20)
         assert self.process.alive(), f"the gateway did not start:\n{self.process.said()[-4000:]}"
         return self
