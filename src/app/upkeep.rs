@@ -50,6 +50,10 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
         let now = shared.clock.now();
         match shared.sessions.sweep(now).await {
             Ok(ended) => shared.metrics.sweep(ended),
+            // Its failures are told once, by who follows it.
+            Err(error) if shared.sessions.is_shared() => {
+                tracing::debug!(%error, "sessions could not be swept");
+            }
             Err(error) => {
                 let event = Event::StoreFailed { reason: &causes(&error) };
                 shared.audit.record(&Context::at(now), &event);
@@ -74,7 +78,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, state: Arc<admin::State>) {
             }
         }
     };
-    shared.sessions.follow(told).await;
+    shared.sessions.follow(|| shared.clock.now(), told).await;
 }
 
 /// Tells the audit log that a session is over. What its own user did has an event of its own.

@@ -125,7 +125,7 @@ impl Targets {
     }
 }
 
-const REASONS: [(u8, Reason); 12] = [
+const REASONS: [(u8, Reason); 13] = [
     (0, Reason::NoSession),
     (1, Reason::Ended(Why::Idle)),
     (2, Reason::Ended(Why::Absolute)),
@@ -138,6 +138,7 @@ const REASONS: [(u8, Reason); 12] = [
     (9, Reason::Ended(Why::Stolen)),
     (10, Reason::Ended(Why::EndedElsewhere)),
     (11, Reason::Ended(Why::OtherGateway)),
+    (12, Reason::Ended(Why::NotHeard)),
 ];
 
 fn code(reason: Reason) -> u8 {

@@ -168,6 +168,14 @@ impl Cache {
         here
     }
 
+    /// Those that are in use here.
+    pub(super) fn all(&self) -> Vec<Arc<Session>> {
+        let homes = self.homes.iter().flat_map(|homes| &homes.0);
+        homes
+            .flat_map(|home| lock(home).sessions.values().filter_map(Weak::upgrade).collect::<Vec<_>>())
+            .collect()
+    }
+
     fn next_change(&self) -> u64 {
         self.changes.fetch_add(1, Ordering::SeqCst).wrapping_add(1)
     }

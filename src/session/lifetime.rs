@@ -92,11 +92,13 @@ pub enum Why {
     EndedElsewhere,
     /// Another gateway ended it, and told the reason itself.
     OtherGateway,
+    /// Perhaps not over at all: this gateway does not hear from the others whether it is, and has let its copy go.
+    NotHeard,
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Idle,
         Self::Absolute,
         Self::LoggedOut,
@@ -107,7 +109,13 @@ impl Why {
         Self::Stolen,
         Self::EndedElsewhere,
         Self::OtherGateway,
+        Self::NotHeard,
     ];
+
+    /// The reason that this word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|why| why.as_str() == word)
+    }
 
     /// The reason as one word of a log line or an address.
     pub const fn as_str(self) -> &'static str {
@@ -122,6 +130,7 @@ impl Why {
             Self::Stolen => "stolen",
             Self::EndedElsewhere => "ended_elsewhere",
             Self::OtherGateway => "other_gateway",
+            Self::NotHeard => "not_heard",
         }
     }
 }

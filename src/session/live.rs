@@ -265,7 +265,8 @@ impl Session {
         if ended {
             BELLS.at(self.id.stripe()).notify_waiters();
         }
-        self.why_ended()
+        // What was only let go has reached no limit.
+        self.why_ended().filter(|why| *why != Why::NotHeard)
     }
 
     fn lock(&self) -> MutexGuard<'_, Tokens> {

@@ -142,8 +142,10 @@ impl<S: Store> Sessions<S> {
     /// What became of a session that a connection found its last request's token to be: no hash, no look-up.
     pub async fn check(&self, grant: &Grant, request: &Request<'_>) -> Result<Checked, StoreError> {
         let session = grant.session();
-        if let Some(why) = session.why_ended() {
-            return Ok(Checked::Ended(why));
+        match session.why_ended() {
+            None => {}
+            Some(Why::NotHeard) => return Ok(Checked::Stale),
+            Some(why) => return Ok(Checked::Ended(why)),
         }
         let good = grant.holds(request.host, request.now) && self.believes(request.now);
         if !good || is_elsewhere(session, request) {
@@ -164,7 +166,7 @@ impl<S: Store> Sessions<S> {
     /// end.
     pub async fn flush(&self) -> Result<(), StoreError> {
         let mut seen = std::mem::take(&mut *lock(&self.seen));
-        seen.retain(|session| session.why_ended().is_none());
+        seen.retain(|session| matches!(session.why_ended(), None | Some(Why::NotHeard)));
         if seen.is_empty() {
             return Ok(());
         }
@@ -214,6 +216,9 @@ impl<S: Store> Sessions<S> {
     /// (ASVS 14.2.7). A session that was used here since the store last heard of it lives on, and the store is told.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
         let mut ended = 0;
+        if self.store.is_shared() {
+            self.ask_before_idle(now).await?;
+        }
         let due = if self.store.is_shared() { now.before(Session::LONGEST_UNHEARD) } else { now };
         loop {
             let overdue = self.store.overdue(due, SWEEP_PAGE).await?;
@@ -244,6 +249,11 @@ impl<S: Store> Sessions<S> {
         self.store.count()
     }
 
+    /// Whether other gateways use the store too.
+    pub fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
     /// How many sessions of one user there may be.
     pub fn max_per_user(&self) -> usize {
         self.limits.per_user()
@@ -259,7 +269,7 @@ impl<S: Store> Sessions<S> {
             let ticket = self.cache.ticket(hash);
             let Some(stored) = self.store.find(hash).await? else {
                 if let Some(gone) = cached {
-                    self.lose(&gone);
+                    self.lose(&gone).await;
                 }
                 return Ok(None);
             };
@@ -284,8 +294,10 @@ impl<S: Store> Sessions<S> {
         lifetime: &Lifetime,
         now: Timestamp,
     ) -> Result<Option<Why>, StoreError> {
-        if let Some(why) = session.why_ended() {
-            return Ok(Some(why));
+        match session.why_ended() {
+            None => {}
+            Some(Why::NotHeard) => return Err(StoreError::new("nothing is heard of the store")),
+            Some(why) => return Ok(Some(why)),
         }
         let verdict = session.verdict(*lifetime, now);
         let grace = match verdict {
@@ -339,9 +351,13 @@ impl<S: Store> Sessions<S> {
     }
 
     /// The store has lost a session that is in use here.
-    fn lose(&self, session: &Arc<Session>) {
-        // Who removed it has told why; unless that is somebody here, who has only heard of it later.
-        self.bury(session, session.ending().unwrap_or(Why::OtherGateway), false);
+    async fn lose(&self, session: &Arc<Session>) {
+        // Who removed it has told why; that may be somebody here, who has only heard of it later.
+        let why = match session.ending() {
+            Some(why) => why,
+            None => self.store.farewell(session.id()).await.unwrap_or(Why::OtherGateway),
+        };
+        self.bury(session, why, false);
     }
 
     /// The one copy of a host's name that its sessions share. There are only as many as hosts with a login.

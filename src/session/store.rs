@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::clock::Timestamp;
 use crate::identity::user::UserName;
 use crate::session::id::SessionId;
+use crate::session::lifetime::Why;
 use crate::session::live::Session;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Tokens;
@@ -113,6 +114,11 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Timestamp>, StoreError>> + Send {
         let seen = session.times().last_seen;
         std::future::ready(Ok(Some(seen)))
+    }
+
+    /// Why a session that is gone was ended, if whoever removed it has left word.
+    fn farewell(&self, _gone: SessionId) -> impl Future<Output = Option<Why>> + Send {
+        std::future::ready(None)
     }
 
     /// Waits for the next that is heard of a store that others use too. To be asked by one alone, again and again.

@@ -1,6 +1,7 @@
 """Two gateways that share sessions in a real Redis: what one does holds for the other, and what becomes of people when
 the server fails."""
 
+import os
 import secrets
 import statistics
 import time
@@ -105,7 +106,7 @@ def test_a_login_begun_on_one_gateway_is_finished_on_the_other(pair):
 
 def test_a_logout_on_one_is_heard_by_the_other_within_a_second(pair, recorder):
     took = []
-    for _ in range(50):
+    for _ in range(int(os.environ.get("REVOKE_TRIALS", "50"))):
         person = sign_in(pair.one)
         there = at(pair.other, person)
         with pair.other.wire() as wire:
@@ -120,25 +121,42 @@ def test_a_logout_on_one_is_heard_by_the_other_within_a_second(pair, recorder):
             mark = recorder.mark()
             assert ask(wire, there).status == 303 and recorder.since(mark) == []
     took.sort()
-    print(f"revoke to refuse: median {statistics.median(took) * 1000:.1f} ms, worst {took[-1] * 1000:.1f} ms")
+    median, late = statistics.median(took), took[len(took) * 99 // 100]
+    print(f"revoke to refuse: p50 {median * 1000:.1f} ms, p99 {late * 1000:.1f} ms, worst {took[-1] * 1000:.1f} ms")
     assert took[-1] < 1
 
 
-def test_a_stream_on_one_is_cut_when_its_session_ends_on_the_other(pair, recorder):
+def test_the_other_gateway_says_why_a_session_ended(pair):
+    person = sign_in(pair.one)
+    there = at(pair.other, person)
+    assert there.is_in()
+    there.jar = dict(person.jar)
+    person.logout()
+    wait_until(lambda: not there.is_in(), "the other refuses", within=1)
+    assert "You signed out." in there.visit(there.location(there.visit("/"))).text
+
+
+def open_stream(gateway, person, recorder):
+    """An answer of the app that goes on until somebody ends it."""
+
     def stream(client, _):
         client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ntick 1\r\n")
         client.recv(1)
 
     recorder.on("/stream", stream, keep=False)
+    wire = gateway.wire()
+    wire.send(head("GET", "/stream", person.authority, f"Cookie: {person.cookies()}"))
+    wire.read_until(b"tick 1")
+    return wire
+
+
+def test_a_stream_on_one_is_cut_when_its_session_ends_on_the_other(pair, recorder):
     person = sign_in(pair.one)
-    there = at(pair.other, person)
-    with pair.other.wire() as wire:
-        wire.send(head("GET", "/stream", there.authority, f"Cookie: {there.cookies()}"))
-        wire.read_until(b"tick 1")
+    with open_stream(pair.other, at(pair.other, person), recorder) as wire:
         person.logout()
         assert wire.closed(within=2)
     events = [line for line in pair.other.events() if line["event"] == "session_expired"]
-    assert not [line for line in events if line.get("reason") == "other_gateway"], "told by the one who ended it"
+    assert events == [], "told by the one who ended it"
 
 
 def test_a_request_of_a_known_session_asks_nothing_of_the_server(pair, redis):
@@ -253,6 +271,7 @@ def goes_through(pair, fail, recorder):
     ended.logout()
     stranger = Person(pair.one)
     address, form = stranger.login_page("/")
+    stream = open_stream(pair.other, at(pair.other, known), recorder)
     began = time.monotonic()
     failing = iter(fail)
     next(failing)
@@ -279,6 +298,9 @@ def goes_through(pair, fail, recorder):
         wait_until(lambda late=late: is_unavailable(late.visit("/late")), "nothing is believed any more", within=15)
         served = time.monotonic() - began
         assert served < NOTICED + SERVE_CACHED + 1.5, served
+    # Nor is a stream whose session may be over elsewhere.
+    with stream:
+        assert stream.closed(within=1)
     next(failing, None)
     for gateway in (pair.one, pair.other):
         wait_until(gateway.ready, "the gateway is ready again", within=10)

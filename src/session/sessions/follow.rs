@@ -7,8 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::sleep;
 
+use crate::clock::Timestamp;
 use crate::session::id::SessionId;
+use crate::session::lifetime::Why;
 use crate::session::live::Session;
 use crate::session::sessions::Sessions;
 use crate::session::store::News;
@@ -17,6 +20,12 @@ use crate::session::store::StoreError;
 
 /// How long it can take until a store that says nothing any more is taken for one that is not heard.
 const NOTICED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether anything was heard of late.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// So long before a session would be idle by what is known here, it is asked whether it was used elsewhere: two sweeps.
+const BEFORE_IDLE: Duration = Duration::from_secs(10);
 
 /// So many sessions are read again at once.
 const STEP: usize = 128;
@@ -40,10 +49,21 @@ struct Behind {
 impl<S: Store> Sessions<S> {
     /// Follows what is heard of the store, for ever, and tells `told` when it can no longer be asked and when it can
     /// again. To be run once; for a store that nobody else uses it never does anything.
-    pub async fn follow(&self, told: impl Fn(StoreState) + Send) {
-        let mut behind = Behind::default();
+    pub async fn follow(&self, now: impl Fn() -> Timestamp + Send, told: impl Fn(StoreState) + Send) {
+        let (mut behind, mut believed) = (Behind::default(), false);
         loop {
-            match self.store.news().await {
+            let news = tokio::select! {
+                biased;
+                news = self.store.news() => news,
+                () = sleep(LOOK_EVERY) => {
+                    if believed && !self.believes(now()) {
+                        self.let_go();
+                        believed = false;
+                    }
+                    continue;
+                }
+            };
+            match news {
                 News::Changed(id) => {
                     if self.read_again(self.cache.changed(id).as_slice()).await.is_err() {
                         behind.some.insert(id);
@@ -55,6 +75,7 @@ impl<S: Store> Sessions<S> {
                     if self.catch_up(&mut behind).await.is_ok() {
                         let until = then.after(NOTICED_WITHIN).after(self.serve_cached);
                         self.believed_until.store(until.as_millis(), Ordering::Release);
+                        believed = true;
                     }
                 }
                 News::Down { reason } => told(StoreState::Down(reason)),
@@ -75,13 +96,35 @@ impl<S: Store> Sessions<S> {
         Ok(())
     }
 
+    /// Lets go of what is known here and may be over elsewhere: streams and sockets end, and who comes again is looked
+    /// up in the store.
+    fn let_go(&self) {
+        for session in self.cache.all_changed().into_iter().filter(|session| session.is_kept()) {
+            // Out of the cache first: whoever finds it in the store from now on has it anew.
+            self.cache.remove(&session);
+            session.end(Why::NotHeard);
+        }
+    }
+
+    /// Asks when sessions were last seen elsewhere that would soon be idle by what is known here: what waits for their
+    /// end on this gateway must not take them for idle.
+    pub(super) async fn ask_before_idle(&self, now: Timestamp) -> Result<(), StoreError> {
+        let soon = now.after(BEFORE_IDLE);
+        let mut here = self.cache.all();
+        here.retain(|session| {
+            let idle_end = session.times().last_seen.after(session.lifetime().idle());
+            session.is_kept() && session.why_ended().is_none() && idle_end <= soon
+        });
+        self.read_again(&here).await
+    }
+
     /// Compares sessions that are in use here with the store's.
     pub(super) async fn read_again(&self, sessions: &[Arc<Session>]) -> Result<(), StoreError> {
         for some in sessions.chunks(STEP) {
             let read = some.iter().map(|session| async {
                 match self.store.load(session.id()).await? {
                     Some(stored) => drop(self.cache.shared(stored)),
-                    None if session.is_kept() => self.lose(session),
+                    None if session.is_kept() => self.lose(session).await,
                     // It is being begun at this moment; whoever does so looks again.
                     None => {}
                 }

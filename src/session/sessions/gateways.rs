@@ -24,8 +24,8 @@ struct Gateway {
 impl Gateway {
     fn start(server: &Server, clock: &Clock) -> Self {
         let sessions = sessions(9, server.store_by(clock.clone(), "v:", 1));
-        let followed = Arc::clone(&sessions);
-        let following = tokio::spawn(async move { followed.follow(|_state| {}).await });
+        let (followed, time) = (Arc::clone(&sessions), clock.clone());
+        let following = tokio::spawn(async move { followed.follow(|| time.now(), |_state| {}).await });
         Self { sessions, following }
     }
 
@@ -62,9 +62,9 @@ async fn what_one_ends_is_over_at_the_other_and_told_once() {
     let there = other.known(&token, 1).await;
     one.sessions.end(&session, Why::LoggedOut).await.unwrap();
     let heard = tokio::time::timeout(Duration::from_secs(1), there.ended());
-    assert_eq!(heard.await.unwrap(), Why::OtherGateway);
+    assert_eq!(heard.await.unwrap(), Why::LoggedOut);
     assert_eq!(session.why_ended(), Some(Why::LoggedOut));
-    assert_ended(&find(&other.sessions, &token, 1).await, Why::OtherGateway);
+    assert_ended(&find(&other.sessions, &token, 1).await, Why::LoggedOut);
     assert_ended(&find(&one.sessions, &token, 1).await, Why::LoggedOut);
 }
 
@@ -92,7 +92,26 @@ async fn nothing_cached_is_believed_for_long_once_nothing_is_heard() {
     assert_eq!(gateway.sessions.check(&grant, &request(3)).await.unwrap(), Checked::Stale);
     assert!(gateway.sessions.find(&token, &request(3)).await.is_err());
     assert!(gateway.sessions.find(&Token::generate(), &request(1)).await.is_err());
+    // What waits for its end waits no longer; it was not told that it is over.
     assert_eq!(session.why_ended(), None);
+    clock.advance(Duration::from_secs(3));
+    assert_eq!(session.ended().await, Why::NotHeard);
+    assert_eq!(gateway.sessions.check(&grant, &request(3)).await.unwrap(), Checked::Stale);
+    server.start_again();
+    gateway.believes(3).await;
+    assert!(matches!(gateway.sessions.find(&token, &request(3)).await.unwrap(), Finding::Nobody));
+}
+
+#[tokio::test]
+async fn what_waits_for_its_end_does_not_take_it_for_idle() {
+    let (server, clock) = (Server::start(), Clock::manual(at(0)));
+    let (one, other) = (Gateway::start(&server, &clock), Gateway::start(&server, &clock));
+    let (token, session) = begin(&one.sessions, ada(), 0).await;
+    let there = other.known(&token, 1).await;
+    one.sessions.touch(&session, at(8));
+    one.sessions.flush().await.unwrap();
+    other.sessions.sweep(at(9)).await.unwrap();
+    assert_eq!(there.times().last_seen, at(8));
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::identity::user::UserName;
 use crate::session::id::SessionId;
+use crate::session::lifetime::Why;
 use crate::session::live::Session;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
@@ -67,6 +68,9 @@ const LONG_PATIENCE: Duration = Duration::from_secs(5);
 /// So much longer than a session its keys stay: a gateway has time to end it and to say so, even one whose clock is
 /// behind; and if there is none, nothing stays for ever.
 const MARGIN: Duration = Duration::from_mins(10);
+
+/// So long other gateways can learn why a session was ended.
+const TELLS_WHY_FOR: Duration = Duration::from_hours(1);
 
 /// So many uses are told in one step, that others wait for.
 const TOUCH_STEP: usize = 128;
@@ -150,7 +154,7 @@ impl Redis {
     async fn discard(&self, id: &[u8]) -> Result<(), StoreError> {
         let Some(id) = str::from_utf8(id).ok().and_then(SessionId::parse) else { return Ok(()) };
         let keys = &self.shared.keys;
-        let remove = removal(&self.scripts, keys, id, &keys.nothing());
+        let remove = removal(&self.scripts, keys, (id, &keys.nothing()), None);
         let (_removed, count): (bool, usize) = self.run(&remove, Again::No, LONG_PATIENCE).await?;
         self.counted(count);
         Ok(())
@@ -168,11 +172,17 @@ enum Again {
     No,
 }
 
-/// The script that removes a session, which is in the index `user`.
-fn removal<'a>(scripts: &'a Scripts, keys: &Keys, id: SessionId, user: &str) -> ScriptInvocation<'a> {
+/// The script that removes a session, which is in the index `user`, and leaves word why.
+fn removal<'a>(
+    scripts: &'a Scripts,
+    keys: &Keys,
+    (id, user): (SessionId, &str),
+    why: Option<Why>,
+) -> ScriptInvocation<'a> {
     let mut remove = scripts.remove.prepare_invoke();
-    remove.key(keys.session(id)).key(keys.seen(id)).key(user).key(keys.due());
+    remove.key(keys.session(id)).key(keys.seen(id)).key(user).key(keys.due()).key(keys.why(id));
     remove.arg(keys.prefix()).arg(id.text().as_str());
+    remove.arg(why.map_or("", Why::as_str)).arg(millis(TELLS_WHY_FOR));
     remove
 }
 
@@ -259,7 +269,9 @@ impl Store for Redis {
 
     async fn remove(&self, session: &Session) -> Result<bool, StoreError> {
         let keys = &self.shared.keys;
-        let remove = removal(&self.scripts, keys, session.id(), &keys.user(&session.user().name));
+        let user = keys.user(&session.user().name);
+        let why = session.why_ended().or_else(|| session.ending());
+        let remove = removal(&self.scripts, keys, (session.id(), &user), why);
         let (removed, count): (bool, usize) = self.run(&remove, Again::No, PATIENCE).await?;
         self.counted(count);
         if removed {
@@ -318,6 +330,14 @@ impl Store for Redis {
 
     async fn last_seen(&self, session: &Session) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.load(session.id()).await?.map(|kept| kept.times().last_seen))
+    }
+
+    async fn farewell(&self, gone: SessionId) -> Option<Why> {
+        let mut farewell = self.scripts.farewell.prepare_invoke();
+        farewell.key(self.shared.keys.why(gone)).arg(self.shared.keys.prefix());
+        // Of no more use than to say it nicely.
+        let word: Option<String> = self.run(&farewell, Again::No, PATIENCE).await.ok().flatten();
+        word.as_deref().and_then(Why::parse)
     }
 
     async fn news(&self) -> News {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::identity::user::UserName;
 use crate::session::id::SessionId;
+use crate::session::lifetime::Why;
 use crate::session::live::Session;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
@@ -137,6 +138,10 @@ impl Store for Stores {
 
     async fn last_seen(&self, session: &Session) -> Result<Option<Timestamp>, StoreError> {
         with!(self, store => store.last_seen(session).await)
+    }
+
+    async fn farewell(&self, gone: SessionId) -> Option<Why> {
+        with!(self, store => store.farewell(gone).await)
     }
 
     async fn news(&self) -> News {

@@ -12,10 +12,11 @@ use crate::session::token::TokenHash;
 /// | `s:{ID}` | a session: the hashes of its tokens, then its row |
 /// | `l:{ID}` | when it was last seen; apart, so that a use does not make every gateway read the session again |
 /// | `t:HASH` | the id of the session that has this token |
+/// | `w:{ID}` | why a session was ended, for an hour |
 /// | `u:NAME` | the ids of a user's sessions, a set |
 /// | `due` | all ids by the earliest moment each can be over, a sorted set |
 ///
-/// The braces keep a session and its time on one node of a cluster.
+/// The braces keep what belongs to a session on one node of a cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Keys(Box<str>);
 
@@ -39,6 +40,10 @@ impl Keys {
 
     pub(super) fn seen(&self, id: SessionId) -> String {
         format!("{}l:{{{id}}}", self.0)
+    }
+
+    pub(super) fn why(&self, id: SessionId) -> String {
+        format!("{}w:{{{id}}}", self.0)
     }
 
     pub(super) fn token(&self, hash: &TokenHash) -> Vec<u8> {

@@ -180,7 +180,7 @@ impl Keeper {
         let (keys, mut brought_back) = (&self.shared.keys, 0_usize);
         for some in self.shared.revoked.all(self.shared.clock.now()).chunks(AGAIN_STEP) {
             let removals = some.iter().map(|(id, user)| {
-                let removal = removal(&self.scripts, keys, *id, &keys.user(&user.name));
+                let removal = removal(&self.scripts, keys, (*id, &keys.user(&user.name)), None);
                 let mut ask = ask.clone();
                 async move { removal.invoke_async::<(usize, usize)>(&mut ask).await }
             });

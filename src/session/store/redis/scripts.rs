@@ -88,7 +88,8 @@ end
 return 1
 ";
 
-/// KEYS: session, seen, user, due. ARGV: prefix, id. Gives 1 if there was one, and how many are left.
+/// KEYS: session, seen, user, due, why. ARGV: prefix, id, why in a word or nothing, its time to live. Gives 1 if there
+/// was one, and how many are left.
 const REMOVE: &str = r"
 local old = redis.call('GET', KEYS[1])
 if old then
@@ -97,7 +98,13 @@ end
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('SREM', KEYS[3], ARGV[2])
 redis.call('ZREM', KEYS[4], ARGV[2])
+if old and ARGV[3] ~= '' then redis.call('SET', KEYS[5], ARGV[3], 'PX', ARGV[4]) end
 return {old and 1 or 0, redis.call('ZCARD', KEYS[4])}
+";
+
+/// KEYS: why. ARGV: prefix.
+const FAREWELL: &str = r"
+return redis.call('GET', KEYS[1])
 ";
 
 /// KEYS: due, nothing, then for each session: session, seen. ARGV: prefix, then for each: id, seen, due.
@@ -153,6 +160,7 @@ pub(super) struct Scripts {
     pub(super) load: Script,
     pub(super) replace: Script,
     pub(super) remove: Script,
+    pub(super) farewell: Script,
     pub(super) touch: Script,
     pub(super) of_user: Script,
     pub(super) overdue: Script,
@@ -168,6 +176,7 @@ impl Scripts {
             load: script(LOAD),
             replace: script(REPLACE),
             remove: script(REMOVE),
+            farewell: script(FAREWELL),
             touch: script(TOUCH),
             of_user: script(OF_USER),
             overdue: script(OVERDUE),

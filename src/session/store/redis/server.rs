@@ -29,15 +29,12 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"]);
-        command.arg(folder.path()).arg("--unixsocket").arg(folder.path().join("socket"));
-        let started = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut process = started.expect("this test needs `redis-server`: `apt-get install redis-server`");
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let ready = lines.map_while(Result::ok).any(|line| line.contains("ready to accept connections"));
-        assert!(ready, "redis-server ended before it was ready");
-        Self { process, folder }
+        Self { process: run_in(&folder), folder }
+    }
+
+    /// Starts it again, with nothing in it.
+    pub(crate) fn start_again(&mut self) {
+        self.process = run_in(&self.folder);
     }
 
     pub(crate) fn url(&self) -> String {
@@ -89,4 +86,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn run_in(folder: &TempDir) -> Child {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"]);
+    command.arg(folder.path()).arg("--unixsocket").arg(folder.path().join("socket"));
+    let started = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut process = started.expect("this test needs `redis-server`: `apt-get install redis-server`");
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let ready = lines.map_while(Result::ok).any(|line| line.contains("ready to accept connections"));
+    assert!(ready, "redis-server ended before it was ready");
+    process
 }
