@@ -230,9 +230,8 @@ def become_replica(server):
 def forget_us(server):
     """The gateways' password is no longer right."""
     server.say("CONFIG", "SET", "requirepass", "another")
-    server.say("CLIENT", "KILL", "TYPE", "normal")
+    server.settle("another", "CLIENT", "KILL", "TYPE", "normal")
     yield
-    server.settings["requirepass"] = ""
     server.kill()
     server.start()
 
@@ -313,7 +312,7 @@ def goes_through(pair, fail, recorder):
     sign_in(pair.one, "carol")
 
 
-@pytest.mark.parametrize("fail", [restart, freeze, become_replica], ids=lambda fail: fail.__name__)
+@pytest.mark.parametrize("fail", [restart, freeze, become_replica, forget_us], ids=lambda fail: fail.__name__)
 def test_nobody_is_logged_out_and_nothing_revived(fragile, recorder, fail):
     server, _, pair = fragile(f"redis-{fail.__name__}")
     goes_through(pair, fail(server), recorder)

@@ -40,12 +40,23 @@ class Redis:
 
     def say(self, *words):
         """One command, on a connection of its own."""
+        return self._converse(words)[-1]
+
+    def settle(self, password, *words):
+        """The same where a password is asked for."""
+        return self._converse(("AUTH", password), words)[-1]
+
+    def _converse(self, *commands):
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as sock:
-            parts = [str(word).encode() for word in words]
-            lines = [b"*%d\r\n" % len(parts), *(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)]
-            sock.sendall(b"".join(lines))
             with sock.makefile("rb") as reader:
-                return _read(reader)
+                return [self._ask(sock, reader, words) for words in commands]
+
+    @staticmethod
+    def _ask(sock, reader, words):
+        parts = [str(word).encode() for word in words]
+        lines = [b"*%d\r\n" % len(parts), *(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)]
+        sock.sendall(b"".join(lines))
+        return _read(reader)
 
     def calls(self, command):
         """How often the server ran a command, those inside scripts included."""

@@ -5,6 +5,8 @@
 //! is believed no further than that. Times to live are counted by the server from now on, never set to a moment of our
 //! clock, which may not be its own.
 //!
+//! What is of another kind than we write, or larger than anything we write, counts as absent.
+//!
 //! A server whose memory is full refuses a script's first write if that could need more of it, and lets those behind it
 //! pass. So removing works then, and so does noting a use, which begins by removing what is not there.
 
@@ -15,21 +17,25 @@ const COMMON: &str = r"
 local prefix = ARGV[1]
 local function tokens(value)
   local list = {}
-  for place = 1, string.byte(value, 1) do
+  for place = 1, string.byte(value, 1) or 0 do
     list[place] = prefix .. 't:' .. string.sub(value, 32 * place - 30, 32 * place + 1)
   end
   return list
 end
 local function row(value)
-  return string.sub(value, 2 + 32 * string.byte(value, 1))
+  return string.sub(value, 2 + 32 * (string.byte(value, 1) or 0))
+end
+local function get(key)
+  local value = redis.pcall('GET', key)
+  return type(value) == 'string' and #value <= 1048576 and value
 end
 local function keep(key, ttl)
   if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl) end
 end
 local function copy(list, id)
-  local value = redis.call('GET', prefix .. 's:{' .. id .. '}')
+  local value = get(prefix .. 's:{' .. id .. '}')
   if not value then return false end
-  list[#list + 1] = {id, row(value), redis.call('GET', prefix .. 'l:{' .. id .. '}')}
+  list[#list + 1] = {id, row(value), get(prefix .. 'l:{' .. id .. '}')}
   return true
 end
 ";
@@ -56,7 +62,7 @@ return {0, redis.call('ZCARD', KEYS[4])}
 
 /// KEYS: token. ARGV: prefix.
 const FIND: &str = r"
-local list, id = {}, redis.call('GET', KEYS[1])
+local list, id = {}, get(KEYS[1])
 if id then copy(list, id) end
 return list
 ";
@@ -70,11 +76,11 @@ return list
 
 /// KEYS: session, tokens of the new value. ARGV: prefix, id, value, version. Gives 1 if it was replaced.
 const REPLACE: &str = r"
-local old = redis.call('GET', KEYS[1])
+local old = get(KEYS[1])
 if not old or string.sub(row(old), 2, 5) ~= ARGV[4] then return 0 end
 local named = {}
 for place = 2, #KEYS do
-  local holder = redis.call('GET', KEYS[place])
+  local holder = get(KEYS[place])
   if holder and holder ~= ARGV[2] then return 0 end
   named[KEYS[place]] = true
 end
@@ -91,7 +97,7 @@ return 1
 /// KEYS: session, seen, user, due, why. ARGV: prefix, id, why in a word or nothing, its time to live. Gives 1 if there
 /// was one, and how many are left.
 const REMOVE: &str = r"
-local old = redis.call('GET', KEYS[1])
+local old = get(KEYS[1])
 if old then
   for _, key in ipairs(tokens(old)) do redis.call('DEL', key) end
 end
@@ -104,7 +110,7 @@ return {old and 1 or 0, redis.call('ZCARD', KEYS[4])}
 
 /// KEYS: why. ARGV: prefix.
 const FAREWELL: &str = r"
-return redis.call('GET', KEYS[1])
+return get(KEYS[1])
 ";
 
 /// KEYS: due, nothing, then for each session: session, seen. ARGV: prefix, then for each: id, seen, due.
@@ -112,9 +118,9 @@ const TOUCH: &str = r"
 redis.call('DEL', KEYS[2])
 for place = 1, (#KEYS - 2) / 2 do
   local session, seen = KEYS[1 + 2 * place], KEYS[2 + 2 * place]
-  local ttl, known = redis.call('PTTL', session), redis.call('GET', seen)
+  local ttl, known = redis.call('PTTL', session), get(seen)
   local new = ARGV[3 * place]
-  if ttl > 0 and (not known or struct.unpack('>I8', known) < struct.unpack('>I8', new)) then
+  if ttl > 0 and (not known or #known < 8 or struct.unpack('>I8', known) < struct.unpack('>I8', new)) then
     redis.call('SET', seen, new, 'PX', ttl)
     redis.call('ZADD', KEYS[1], 'XX', ARGV[3 * place + 1], ARGV[3 * place - 1])
   end

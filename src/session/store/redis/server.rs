@@ -63,6 +63,13 @@ impl Server {
         Redis::start(settings, rows, clock, &Handle::current())
     }
 
+    /// Deletes a key whose name is no text.
+    pub(crate) async fn delete(&self, key: &[u8]) {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let _: i64 = redis::Cmd::del(key).query_async(&mut connection).await.unwrap();
+    }
+
     /// Kills it.
     pub(crate) fn stop(&mut self) {
         self.process.kill().unwrap();

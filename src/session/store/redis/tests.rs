@@ -88,6 +88,42 @@ async fn a_token_that_was_led_to_another_session_leads_nowhere() {
 }
 
 #[tokio::test]
+async fn what_is_no_session_is_absent_and_breaks_nothing() {
+    let server = Server::start();
+    let (store, session, other) = (server.store("v:", 1), ada(), ada());
+    let hash = session.tokens().hosts()[0].current;
+    let keys = &store.shared.keys;
+    let (row, seen) = (keys.session(session.id()), keys.seen(session.id()));
+    store.create(&other, 99).await.unwrap();
+    let large = "x".repeat(2 << 20);
+    for value in ["", "x", "\u{7f}", "\u{1}garbage", &large] {
+        store.create(&session, 99).await.unwrap();
+        let _: () = server.say(&["SET", &row, value, "KEEPTTL"]).await;
+        let _: () = server.say(&["SET", &seen, value, "KEEPTTL"]).await;
+        assert!(
+            store.find(&hash).await.unwrap().is_none() && store.load(session.id()).await.unwrap().is_none()
+        );
+        store.touch(&[Arc::clone(&session), Arc::clone(&other)]).await.unwrap();
+        assert!(!store.replace(&session, 0, &session.tokens()).await.unwrap());
+        assert_eq!(store.of_user(&session.user().name).await.unwrap().len(), 1);
+        store.remove(&session).await.unwrap();
+        let tokens: Vec<Vec<u8>> = server.say(&["KEYS", "v:t:*"]).await;
+        for key in tokens.iter().filter(|key| key.ends_with(hash.as_bytes())) {
+            server.delete(key).await;
+        }
+    }
+    store.create(&session, 99).await.unwrap();
+    for key in [&row, &seen] {
+        let _: i64 = server.say(&["DEL", key]).await;
+        let _: i64 = server.say(&["RPUSH", key, "x"]).await;
+    }
+    assert!(store.find(&hash).await.unwrap().is_none());
+    store.touch(&[Arc::clone(&session), Arc::clone(&other)]).await.unwrap();
+    store.remove(&session).await.unwrap();
+    assert_eq!(store.count(), 1);
+}
+
+#[tokio::test]
 async fn a_session_that_a_server_brings_back_is_not_found_and_ends_again() {
     let server = Server::start();
     let (store, session) = (server.store("v:", 1), ada());
