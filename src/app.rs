@@ -39,6 +39,7 @@ use crate::server::BindError;
 use crate::server::CertificateError;
 use crate::server::Drained;
 use crate::server::Entrance;
+use crate::server::Inherited;
 use crate::server::ListenSettings;
 use crate::server::Options;
 use crate::server::Running;
@@ -129,16 +130,16 @@ pub struct App {
 }
 
 impl App {
-    /// Opens everything that can fail, then serves. When this returns, connections are being accepted.
+    /// Opens everything that can fail, then serves, also on the sockets that were `inherited`. When this returns, connections are being accepted.
     ///
     /// # Errors
     /// If a file, a folder, an address or a thread that the configuration asks for cannot be had.
-    pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+    pub fn start(config: Config, clock: Clock, inherited: Inherited) -> Result<Self, StartError> {
         let background = background()?;
         let metrics = Metrics::with_sites(config.sites.iter().map(site_name).collect());
         let state = Arc::new(admin::State::new(Arc::clone(&metrics)));
         let tls = load_tls(&config, &clock)?;
-        let server = Server::bind(&config.listen)?;
+        let server = Server::bind(&config.listen, inherited)?;
         let addrs = server.addrs();
         let admin = background.block_on(admin_listeners(&config.listen))?;
         let is_shared = matches!(config.store, Place::Redis(_));

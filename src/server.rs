@@ -37,6 +37,7 @@ mod exchange;
 mod figures;
 mod guard;
 mod http2;
+mod inherited;
 mod listener;
 mod peer;
 mod proxy_protocol;
@@ -53,6 +54,8 @@ pub use crate::server::certificate::certificate_names;
 pub use crate::server::drain::Drained;
 pub use crate::server::drain::Running;
 pub use crate::server::figures::Figures;
+pub use crate::server::inherited::InheritError;
+pub use crate::server::inherited::Inherited;
 pub use crate::server::listener::BindError;
 pub use crate::server::peer::Entrance;
 pub use crate::server::peer::Peer;
@@ -174,9 +177,12 @@ pub struct Server {
 
 impl Server {
     /// Binds the sockets for HTTP (those for `admin` and `health` are bound by whoever serves them): all, or none and an
-    /// error that names the address. Port 0 takes any free port.
-    pub fn bind(listen: &ListenSettings) -> Result<Self, BindError> {
-        Ok(Self { listeners: listener::bind_all(listen)?, trusted: listen.trusted_proxies.clone() })
+    /// error that names the address. Port 0 takes any free port. A socket that was `inherited` is taken as it is.
+    pub fn bind(listen: &ListenSettings, inherited: Inherited) -> Result<Self, BindError> {
+        Ok(Self {
+            listeners: listener::bind_all(listen, inherited)?,
+            trusted: listen.trusted_proxies.clone(),
+        })
     }
 
     /// Where it listens.

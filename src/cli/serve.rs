@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::net::Scheme;
 use crate::server::Entrance;
+use crate::server::Inherited;
 use crate::telemetry::diagnostics;
 
 /// Runs the gateway with the configuration that was named or found.
@@ -27,9 +28,10 @@ pub(crate) fn until_stopped(
     config: Config,
     greet: impl FnOnce(&App) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let inherited = Inherited::take()?;
     // To the end of the run: what is left to write is written when it is dropped.
     let _diagnostics = diagnostics::init_tracing(config.telemetry.format, cli::log_filter().as_deref())?;
-    let app = App::start(config, Clock::system())?;
+    let app = App::start(config, Clock::system(), inherited)?;
     for (entrance, address) in app.addrs() {
         let scheme = if *entrance == Entrance::Https { "https" } else { "http" };
         writeln!(io::stderr(), "vestibule: listening on {scheme}://{address} ({})", entrance.key())?;

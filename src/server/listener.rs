@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server::ListenSettings;
 use crate::server::connection::Arrival;
 use crate::server::figures::Figures;
+use crate::server::inherited::Inherited;
 use crate::server::peer::Entrance;
 use crate::server::socket::Slot;
 use crate::server::worker::Team;
@@ -35,16 +36,24 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 // Out of descriptors or memory, accepting again at once would fail again at once.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A socket could not be bound.
+/// Not all sockets could be had.
 #[derive(Debug, Error)]
-#[error("{} cannot listen on {addr}: {source}{}", entrance.key(), hint(source))]
-pub struct BindError {
-    /// Which listener.
-    pub entrance: Entrance,
-    /// Where.
-    pub addr: SocketAddr,
-    /// Why not.
-    pub source: io::Error,
+pub enum BindError {
+    /// One could not be bound.
+    #[error("{} cannot listen on {addr}: {source}{}", entrance.key(), hint(source))]
+    Bind {
+        /// Which listener.
+        entrance: Entrance,
+        /// Where.
+        addr: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// One was handed to us that the configuration does not ask for: who connects there would wait for ever.
+    #[error(
+        "a socket for {0} was handed over by whoever started this, but nothing in `listen` has that address: write it there, or take it out of the `.socket` unit"
+    )]
+    NotAskedFor(SocketAddr),
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -65,6 +74,8 @@ fn hint(error: &io::Error) -> &'static str {
 pub(super) struct Listener {
     socket: StdListener,
     entrance: Entrance,
+    /// Somebody else holds it open, for the next gateway.
+    inherited: bool,
 }
 
 impl Listener {
@@ -74,8 +85,11 @@ impl Listener {
     }
 }
 
-/// Binds all sockets for HTTP, or none.
-pub(super) fn bind_all(settings: &ListenSettings) -> Result<Vec<Listener>, BindError> {
+/// Takes or binds all sockets for HTTP, or none.
+pub(super) fn bind_all(
+    settings: &ListenSettings,
+    mut inherited: Inherited,
+) -> Result<Vec<Listener>, BindError> {
     let all = [
         (Entrance::Https, &settings.https),
         (Entrance::Http, &settings.http),
@@ -85,11 +99,14 @@ pub(super) fn bind_all(settings: &ListenSettings) -> Result<Vec<Listener>, BindE
     let mut listeners = Vec::new();
     for (entrance, addrs) in all {
         for addr in addrs.iter().copied() {
-            let socket = bind(addr, &every).map_err(|source| BindError { entrance, addr, source })?;
-            listeners.push(Listener { socket, entrance });
+            let own = inherited.socket(addr);
+            let inherited = own.is_some();
+            let socket = own.map_or_else(|| bind(addr, &every), adopt);
+            let socket = socket.map_err(|source| BindError::Bind { entrance, addr, source })?;
+            listeners.push(Listener { socket, entrance, inherited });
         }
     }
-    Ok(listeners)
+    inherited.left().map_or(Ok(listeners), |addr| Err(BindError::NotAskedFor(addr)))
 }
 
 fn bind(addr: SocketAddr, every: &[SocketAddr]) -> io::Result<StdListener> {
@@ -100,6 +117,19 @@ fn bind(addr: SocketAddr, every: &[SocketAddr]) -> io::Result<StdListener> {
         socket.set_only_v6(!addr.ip().is_unspecified() || every.iter().any(v4_too))?;
     }
     socket.set_reuse_address(true)?;
+    prepare(&socket)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn adopt(socket: StdListener) -> io::Result<StdListener> {
+    let socket = Socket::from(socket);
+    prepare(&socket)?;
+    Ok(socket.into())
+}
+
+fn prepare(socket: &Socket) -> io::Result<()> {
     // Accepted sockets inherit these on Linux, which spares three system calls for each of them.
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
@@ -107,10 +137,7 @@ fn bind(addr: SocketAddr, every: &[SocketAddr]) -> io::Result<StdListener> {
     if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT) {
         tracing::debug!(%error, "this system cannot bound unsent data");
     }
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    socket.set_nonblocking(true)
 }
 
 /// What accepting needs.
@@ -175,6 +202,8 @@ async fn accept(listener: Listener, reception: Reception) {
         }
     }
     match socket.into_std() {
+        // The queue waits for whoever comes next.
+        Ok(_kept_open) if listener.inherited => {}
         Ok(socket) => reception.take_queue(&socket, entrance),
         Err(error) => tracing::error!(%error, listener = entrance.key(), "cannot take the last connections"),
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use vestibule::server::Drained;
+use vestibule::server::Inherited;
 use vestibule::server::ListenSettings;
 use vestibule::server::Options;
 use vestibule::server::Peer;
@@ -82,10 +83,10 @@ async fn what_waits_in_the_queue_is_still_served_when_draining() {
 
 #[test]
 fn a_taken_port_and_a_missing_certificate_are_told_plainly() {
-    let first = Server::bind(&listen()).unwrap();
+    let first = Server::bind(&listen(), Inherited::default()).unwrap();
     let taken = first.addrs()[0].1;
     let again = ListenSettings { https: vec![taken], ..listen() };
-    let error = Server::bind(&again).unwrap_err().to_string();
+    let error = Server::bind(&again, Inherited::default()).unwrap_err().to_string();
     assert!(
         error.contains("listen.https")
             && error.contains(&taken.to_string())

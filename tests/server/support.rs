@@ -34,6 +34,7 @@ use vestibule::net::Host;
 use vestibule::net::TrustedProxies;
 use vestibule::server::CertificateFiles;
 use vestibule::server::Entrance;
+use vestibule::server::Inherited;
 use vestibule::server::Limits;
 use vestibule::server::ListenSettings;
 use vestibule::server::MinTls;
@@ -153,7 +154,7 @@ pub(crate) fn gateway_with(listen: &ListenSettings, limits: Limits) -> Gateway {
     write(&files[1], &["other.test", "*.wild.test"]);
     let settings = TlsSettings { certificates: files.clone(), generate: true, min_version: MinTls::V1_2 };
     let tls = Tls::load(&settings, &[Host::parse("app.test").unwrap()], Clock::system().now()).unwrap();
-    let server = Server::bind(listen).unwrap();
+    let server = Server::bind(listen, Inherited::default()).unwrap();
     let addrs = server.addrs();
     let find = |wanted| addrs.iter().find(|(entrance, _)| *entrance == wanted).unwrap().1;
     let options = Options { workers: 2, limits, tls: Some(tls.clone()) };

@@ -97,10 +97,16 @@ class Gateway:
         self.file.write_text(json.dumps(self.config, indent=2))
         return self.file
 
+    def command(self):
+        return [BINARY, "serve", "--config", self.file]
+
     def start(self, **environment):
+        return self.run(self.command(), env={**os.environ, **environment})
+
+    def run(self, command, **options):
+        """Starts it by a command of the test's own."""
         self.write()
-        command = [BINARY, "serve", "--config", self.file]
-        self.process = Process(command, self._log, cwd=self.folder, env={**os.environ, **environment}, **self.popen)
+        self.process = Process(command, self._log, cwd=self.folder, **self.popen, **options)
         wait_until(lambda: self.ready() or not self.process.alive(), "the gateway is ready", within=20)
         assert self.process.alive(), f"the gateway did not start:\n{self.process.said()[-4000:]}"
         return self
