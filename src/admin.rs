@@ -1,9 +1,12 @@
-//! The admin listener: health and metrics, on a socket of its own that is never the browsers' (ASVS 13.4.5).
+//! The admin listener: health and metrics, on a socket of its own that is never the browsers' (ASVS 13.4.5). Sessions
+//! are administered on a unix socket beside it (`admin/sessions.rs`).
 //!
 //! It has no login, so it relies on where it listens. A browser on this machine could be led here by any page, by a
 //! cross-site request or by a name that changes its address (DNS rebinding): `admin/guard.rs` refuses both.
 
 mod guard;
+pub mod sessions;
+pub mod socket;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;

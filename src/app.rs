@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::admin::Exposed;
+use crate::admin::sessions::Desk;
+use crate::admin::socket::Socket;
+use crate::admin::socket::SocketError;
 use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -113,6 +116,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The admin socket cannot be opened.
+    #[error(transparent)]
+    AdminSocket(#[from] SocketError),
     /// The system gives no threads.
     #[error("cannot start a thread: {0}")]
     Threads(#[source] io::Error),
@@ -144,13 +150,18 @@ impl App {
         let admin = background.block_on(admin_listeners(&config.listen))?;
         let is_shared = matches!(config.store, Place::Redis(_));
         let options = Options { workers: config.workers, limits: config.limits.clone(), tls: tls.clone() };
+        let admin_socket = config.listen.admin_socket.clone();
         let shared = Arc::new(compose(config, clock, https_port(&addrs), metrics, background.handle())?);
+        let admin_socket = admin_socket.as_deref().map(Socket::bind).transpose()?;
         let running = serve(server, options, &shared)?;
         let app = Self { background, running, stop: CancellationToken::new(), state, addrs, shared };
         app.read_figures(tls.as_ref());
         app.begin_upkeep(tls, is_shared);
         for (listener, exposed) in admin {
             app.background.spawn(admin::serve(listener, exposed, Arc::clone(&app.state), app.stop.clone()));
+        }
+        if let Some(socket) = admin_socket {
+            app.background.spawn(admin::sessions::serve(socket, app.desk(), app.stop.clone()));
         }
         app.record(&Event::Startup { version: env!("CARGO_PKG_VERSION") });
         Ok(app)
@@ -180,6 +191,15 @@ impl App {
         shared.audit.flush();
         shared.access_log.flush();
         drained
+    }
+
+    fn desk(&self) -> Desk {
+        let shared = &self.shared;
+        Desk {
+            sessions: Arc::clone(&shared.sessions),
+            audit: shared.audit.clone(),
+            clock: shared.clock.clone(),
+        }
     }
 
     fn record(&self, event: &Event<'_>) {

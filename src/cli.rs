@@ -9,6 +9,7 @@ pub mod hash_password;
 pub mod quickstart;
 pub mod schema;
 pub mod serve;
+pub mod sessions;
 pub mod users;
 
 use std::io;
@@ -58,6 +59,8 @@ pub enum Command {
     HashPassword(hash_password::HashPassword),
     /// Add, remove, list and change users
     Users(users::Users),
+    /// List sessions of a running gateway, and end them
+    Sessions(sessions::SessionsArgs),
 }
 
 /// Arguments of `vestibule serve`.
@@ -130,6 +133,7 @@ impl Command {
             Self::Demo(args) => demo::run(&args),
             Self::HashPassword(args) => Ok(hash_password::run(&args)?),
             Self::Users(args) => Ok(users::run(args)?),
+            Self::Sessions(args) => sessions::run(args),
             Self::Check(args) => check::run(&args),
             Self::Schema => schema::run(),
         }

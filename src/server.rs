@@ -119,6 +119,8 @@ pub struct ListenSettings {
     pub http_redirect: Vec<SocketAddr>,
     /// Metrics and health.
     pub admin: Option<SocketAddr>,
+    /// The administration of sessions: a file.
+    pub admin_socket: Option<PathBuf>,
     /// Health alone.
     pub health: Option<SocketAddr>,
     /// Whose word about the client is believed.

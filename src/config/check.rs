@@ -43,14 +43,14 @@ struct Check<'a> {
 /// The settings that `file` asks for; of no use if an error was noted.
 pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings: &mut Findings) -> Config {
     let mut check = Check { folder, outside, findings };
-    let listen = listen::listen(&file.listen, &mut check);
+    let state_dir = state_dir(file, &check);
+    let listen = listen::listen(&file.listen, &state_dir, &mut check);
     let tls = tls::tls(file, &mut check);
     let mut hosts = tls::hosts(&tls, &check);
     if let (Some(hosts), Some(login)) = (&mut hosts, login::own_host(&file.login)) {
         hosts.retain(|host| host != login);
     }
     let sites = site::sites(file, hosts.as_deref(), &mut check);
-    let state_dir = state_dir(file, &check);
     Config {
         listen,
         workers: workers(file),

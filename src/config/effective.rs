@@ -89,6 +89,11 @@ fn listeners(file: &File, listen: &ListenSettings, table: &mut Table) {
         Origin::of(file.listen.http_redirect.as_ref()),
     );
     table.row("listen.admin", optional(listen.admin), Origin::of(file.listen.admin.as_ref()));
+    table.row(
+        "listen.admin_socket",
+        optional(listen.admin_socket.as_deref().map(Path::display)),
+        Origin::of(file.listen.admin_socket.as_ref()),
+    );
     table.row("listen.health", optional(listen.health), Origin::of(file.listen.health.as_ref()));
     let trusted = file.listen.trusted_proxies.as_ref();
     let networks: Vec<_> = trusted.iter().flat_map(|given| &given.value).map(|given| given.value.0).collect();

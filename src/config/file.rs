@@ -137,10 +137,11 @@ shape! {
         admin: OrNull<Address>,
         /// Health alone, where probes come from outside. Default: off.
         health: Address,
+        /// Unix socket for looking at sessions and ending them, for the gateway's user and root: a file in `state_dir`; `null` turns it off. Default: admin.sock.
+        admin_socket: OrNull<Text>,
         /// Networks whose word about the client (`X-Forwarded-*`, `Forwarded`, PROXY protocol) is believed. Default: none.
         trusted_proxies: Vec<Given<Network>>,
     }
-    later ["admin_socket"]
 }
 
 shape! {

@@ -1,5 +1,6 @@
 //! All sessions: begun at login, found by their tokens, renewed, ended exactly once.
 
+mod administer;
 mod begin;
 mod follow;
 #[cfg(test)]

@@ -125,6 +125,15 @@ pub enum Event<'a> {
         /// Whether it was refused.
         enforced: bool,
     },
+    /// Somebody who runs the gateway looked at sessions, or ended them.
+    Administration {
+        /// Who: a user id of this machine, as `uid:0`.
+        actor: &'a str,
+        /// What was done.
+        action: &'static str,
+        /// How many sessions it ended; nothing for what ends none.
+        ended: Option<usize>,
+    },
     /// Too much of something.
     RateLimitExceeded {
         /// Which limit.
@@ -285,6 +294,7 @@ kinds! {
     PasswordChange          "authn_password_change"       Info     Success Each;
     PasswordChangeFail      "authn_password_change_fail"  Warn     Failure Each;
     AuthzFail               "authz_fail"                  Warn     Refused Limited;
+    Administration          "authz_admin"                 Warn     Success Each;
     MaliciousCsrf           "malicious_csrf"              Warn     Refused Limited;
     RateLimitExceeded       "excess_rate_limit_exceeded"  Warn     Refused Limited;
     ExcessSessions          "excess_sessions_exceeded"    Critical Refused Limited;
@@ -356,6 +366,13 @@ impl Event<'_> {
             Self::LoginFailMax { limit } => line.number(Key::Named("limit"), limit.into()),
             Self::ExcessSessions { limit } => line.number(Key::Named("limit"), limit as u64),
             Self::LoginLocked { wait_secs } => line.number(Key::Named("wait_seconds"), wait_secs),
+            Self::Administration { actor, action, ended } => {
+                line.text(Key::Named("actor"), actor);
+                line.text(Key::Named("action"), action);
+                if let Some(ended) = ended {
+                    line.number(Key::Named("ended"), ended as u64);
+                }
+            }
             Self::SessionRevoked { target } => line.text(Key::Named("target"), target),
             Self::AuthzFail { required } => line.text(Key::Named("required"), required),
             Self::IdentityHeaderStripped { name } => line.text(Key::Named("header"), name),

@@ -143,6 +143,7 @@ pub(crate) fn listen() -> ListenSettings {
         http: vec![local],
         http_redirect: vec![],
         admin: None,
+        admin_socket: None,
         health: None,
         trusted_proxies: TrustedProxies::default(),
     }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
 
 use crate::config::check::Check;
 use crate::config::file::ListenFile;
@@ -15,10 +17,11 @@ use crate::net::TrustedProxies;
 use crate::server::ListenSettings;
 
 const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8443);
+const ADMIN_SOCKET: &str = "admin.sock";
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
 
 /// The listeners.
-pub(super) fn listen(file: &ListenFile, check: &mut Check<'_>) -> ListenSettings {
+pub(super) fn listen(file: &ListenFile, state_dir: &Path, check: &mut Check<'_>) -> ListenSettings {
     let https = match &file.https {
         None => vec![HTTPS],
         Some(given) => given.value.0.as_ref().map_or_else(Vec::new, addresses),
@@ -53,6 +56,7 @@ pub(super) fn listen(file: &ListenFile, check: &mut Check<'_>) -> ListenSettings
         http,
         http_redirect: file.http_redirect.as_ref().map_or_else(Vec::new, |given| addresses(&given.value)),
         admin: admin(file, check),
+        admin_socket: admin_socket(file, state_dir, check),
         health: file.health.as_ref().map(|given| given.value.0),
         trusted_proxies,
     }
@@ -89,6 +93,21 @@ fn admin(file: &ListenFile, check: &mut Check<'_>) -> Option<SocketAddr> {
         );
     }
     Some(address)
+}
+
+fn admin_socket(file: &ListenFile, state_dir: &Path, check: &mut Check<'_>) -> Option<PathBuf> {
+    let Some(given) = &file.admin_socket else {
+        return Some(state_dir.join(ADMIN_SOCKET));
+    };
+    let path = state_dir.join(&given.value.0.as_ref()?.0);
+    if path.file_name().is_none() || path.is_dir() {
+        check.findings.error(
+            given.at,
+            format!("`listen.admin_socket`: `{}` is a folder", path.display()),
+            "name a file; `admin.sock` is in `state_dir`",
+        );
+    }
+    Some(path)
 }
 
 /// Two listeners of one address cannot both be opened; port 0 is a fresh port for each.

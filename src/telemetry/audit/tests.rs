@@ -169,11 +169,12 @@ fn the_inventory_names_every_field_and_no_other() {
     assert_eq!(crate::telemetry::tests::inventory("Audit fields"), fields);
 }
 
-fn one_of_each_field() -> [Event<'static>; 14] {
+fn one_of_each_field() -> [Event<'static>; 15] {
     [
         Event::LoginSuccessAfterFail { failures: 1 },
         Event::LoginFailMax { limit: 1 },
         Event::LoginLocked { wait_secs: 1 },
+        Event::Administration { actor: "uid:0", action: "end_all", ended: Some(1) },
         Event::SessionRevoked { target: "0011" },
         Event::AuthzFail { required: "groups" },
         Event::IdentityHeaderStripped { name: "x" },

@@ -1,0 +1,274 @@
+//! `vestibule sessions`: looks at sessions and ends them, through the admin socket of a running gateway.
+
+mod ask;
+mod table;
+
+use std::io;
+use std::io::BufRead as _;
+use std::io::IsTerminal as _;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use clap::Args;
+use clap::Subcommand;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::utf8_percent_encode;
+
+use crate::admin::sessions::Ended;
+use crate::admin::sessions::Entry;
+use crate::admin::sessions::Listing;
+use crate::cli;
+use crate::cli::Failure;
+use crate::cli::sessions::ask::Socket;
+use crate::cli::sessions::table::Table;
+use crate::config;
+use crate::identity::user::UserName;
+use crate::login::users::name_of;
+use crate::session::id::SessionId;
+
+/// So many sessions are asked for at a time.
+const PAGE: usize = 500;
+
+/// Lists sessions of a running gateway, and ends them. For the gateway's own user and root.
+#[derive(Debug, Args)]
+pub struct SessionsArgs {
+    /// The gateway's configuration, which says where its socket is [default: as for `serve`]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "socket")]
+    config: Option<PathBuf>,
+    /// The gateway's admin socket
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    action: SessionsAction,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum SessionsAction {
+    /// List all sessions, or those of one user
+    List {
+        /// Only this user's.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// So many at most.
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<usize>,
+    },
+    /// Show all that is known of one session
+    Show {
+        /// The session's id, as the list and the logs have it.
+        id: String,
+    },
+    /// End one session
+    End {
+        /// The session's id, as the list and the logs have it.
+        id: String,
+    },
+    /// End all sessions of one user
+    EndUser {
+        /// The user's name.
+        name: String,
+    },
+    /// End all sessions: everybody must sign in again
+    EndAll {
+        /// Do not ask first.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// If the gateway cannot be asked, or does not do it.
+pub fn run(arguments: SessionsArgs) -> Result<(), Failure> {
+    let json = arguments.json;
+    let action = Checked::new(arguments.action)?;
+    let socket = Socket::at(match arguments.socket {
+        Some(path) => path,
+        None => configured(arguments.config)?,
+    });
+    match action {
+        Checked::List { user, limit } => list(&socket, user.as_deref(), limit, json),
+        Checked::Show(id) => show(&socket, &id, json),
+        Checked::End(id) => {
+            let ended: Ended = socket.ask("DELETE", &format!("/api/sessions/{id}"))?;
+            tell(&ended, json, &format!("Session {id} is ended."))
+        }
+        Checked::EndUser(name) => {
+            let ended: Ended = socket.ask("DELETE", &format!("/api/sessions?user={}", encoded(&name)))?;
+            tell(&ended, json, &format!("{} of {name} ended.", sessions(ended.ended)))
+        }
+        Checked::EndAll { yes } => {
+            let agreed = if yes { Ok(()) } else { confirm() };
+            agreed.and_then(|()| end_all(&socket, json))
+        }
+    }
+    .or_else(unless_nobody_reads)
+    .map_err(Failure::Running)
+}
+
+/// An action whose ids and names can be meant.
+enum Checked {
+    List { user: Option<String>, limit: Option<usize> },
+    Show(String),
+    End(String),
+    EndUser(String),
+    EndAll { yes: bool },
+}
+
+impl Checked {
+    fn new(action: SessionsAction) -> Result<Self, Failure> {
+        Ok(match action {
+            SessionsAction::List { user, limit } => {
+                Self::List { user: user.as_deref().map(user_name).transpose()?, limit }
+            }
+            SessionsAction::Show { id } => Self::Show(session_id(&id)?),
+            SessionsAction::End { id } => Self::End(session_id(&id)?),
+            SessionsAction::EndUser { name } => Self::EndUser(user_name(&name)?),
+            SessionsAction::EndAll { yes } if yes || io::stdin().is_terminal() => Self::EndAll { yes },
+            SessionsAction::EndAll { yes: _ } => {
+                return Err(Failure::Usage(
+                    "this ends everybody's session, and there is no terminal to ask on: say `--yes`"
+                        .to_owned(),
+                ));
+            }
+        })
+    }
+}
+
+fn session_id(text: &str) -> Result<String, Failure> {
+    let id = SessionId::parse(&text.trim().to_ascii_lowercase());
+    id.map(|id| id.to_string()).ok_or_else(|| {
+        Failure::Usage(format!(
+            "{text:?} is no session's id: it has 16 hexadecimal digits, as `list` shows them"
+        ))
+    })
+}
+
+fn user_name(text: &str) -> Result<String, Failure> {
+    UserName::parse(&name_of(text))
+        .map(|name| name.to_string())
+        .ok_or_else(|| Failure::Usage(format!("{text:?} is no user name")))
+}
+
+/// Where the socket is by the configuration. Its warnings are for whoever runs the gateway, not for this.
+fn configured(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let path = named.map_or_else(cli::found_config, Ok)?;
+    let loaded = config::load(&path, &cli::outside())?;
+    loaded.config.listen.admin_socket.ok_or_else(|| {
+        Failure::Usage(format!("{} has no admin socket: `listen.admin_socket` is null", path.display()))
+    })
+}
+
+fn list(socket: &Socket, user: Option<&str>, limit: Option<usize>, json: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let mut table = Table::default();
+    let (mut shown, mut after) = (0, None);
+    loop {
+        let most = limit.map_or(PAGE, |limit| PAGE.min(limit - shown));
+        if most == 0 {
+            break;
+        }
+        let of_user = user.map(|user| format!("&user={}", encoded(user))).unwrap_or_default();
+        let page: Listing =
+            socket.ask("GET", &format!("/api/sessions?limit={most}{of_user}{}", behind(after.as_deref())))?;
+        if json {
+            for session in &page.sessions {
+                let joint = if shown == 0 { "[\n" } else { ",\n" };
+                write!(out, "{joint}{}", serde_json::to_string(session)?)?;
+                shown += 1;
+            }
+        } else {
+            shown += page.sessions.len();
+            table.write(&mut out, &page.sessions)?;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    match (json, shown) {
+        (true, 0) => writeln!(out, "[]")?,
+        (true, _) => writeln!(out, "\n]")?,
+        (false, 0) => writeln!(io::stderr(), "There is no session.")?,
+        (false, _) => {}
+    }
+    Ok(())
+}
+
+fn show(socket: &Socket, id: &str, json: bool) -> anyhow::Result<()> {
+    let session: Entry = socket.ask("GET", &format!("/api/sessions/{id}"))?;
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&session)?)?;
+    } else {
+        table::write_one(&mut out, &session)?;
+    }
+    Ok(())
+}
+
+fn confirm() -> anyhow::Result<()> {
+    let mut question = io::stderr().lock();
+    write!(question, "This ends all sessions: everybody must sign in again. Type `yes` to go on: ")?;
+    question.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    if answer.trim() == "yes" { Ok(()) } else { bail!("nothing was ended") }
+}
+
+fn end_all(socket: &Socket, json: bool) -> anyhow::Result<()> {
+    let shows_progress = io::stderr().is_terminal();
+    let (mut ended, mut after) = (0, None::<String>);
+    loop {
+        let target = format!("/api/sessions?all=true{}", behind(after.as_deref()));
+        let asked: anyhow::Result<Ended> = socket.ask("DELETE", &target);
+        let step = asked.with_context(|| format!("{} ended, but not all", sessions(ended)))?;
+        ended += step.ended;
+        after = step.next;
+        if after.is_none() {
+            break;
+        }
+        if shows_progress {
+            write!(io::stderr(), "\r{} ended", sessions(ended))?;
+        }
+    }
+    if shows_progress {
+        write!(io::stderr(), "\r\x1b[K")?;
+    }
+    tell(&Ended { ended, next: None }, json, &format!("{} ended.", sessions(ended)))
+}
+
+fn tell(ended: &Ended, json: bool, text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(ended)?)?;
+    } else {
+        writeln!(out, "{text}")?;
+    }
+    Ok(())
+}
+
+/// The part of a query that goes on where an answer ended.
+fn behind(next: Option<&str>) -> String {
+    next.map(|next| format!("&after={next}")).unwrap_or_default()
+}
+
+fn sessions(count: usize) -> String {
+    if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// Whoever has seen enough, such as `head`, is no failure.
+fn unless_nobody_reads(error: anyhow::Error) -> anyhow::Result<()> {
+    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    if error.downcast_ref().is_some_and(closed) { Ok(()) } else { Err(error) }
+}
