@@ -10,6 +10,7 @@ pub mod quickstart;
 pub mod schema;
 pub mod serve;
 pub mod sessions;
+pub mod store;
 pub mod users;
 
 use std::io;
@@ -57,6 +58,8 @@ pub enum Command {
     Schema,
     /// Read a password and print its hash for a users file
     HashPassword(hash_password::HashPassword),
+    /// Copy the file of sessions, or write it anew without what was removed
+    Store(store::StoreArgs),
     /// Add, remove, list and change users
     Users(users::Users),
     /// List sessions of a running gateway, and end them
@@ -132,6 +135,7 @@ impl Command {
             Self::Quickstart(args) => quickstart::run(&args),
             Self::Demo(args) => demo::run(&args),
             Self::HashPassword(args) => Ok(hash_password::run(&args)?),
+            Self::Store(args) => store::run(&args),
             Self::Users(args) => Ok(users::run(args)?),
             Self::Sessions(args) => sessions::run(args),
             Self::Check(args) => check::run(&args),

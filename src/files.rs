@@ -43,8 +43,20 @@ pub fn create_with(path: &Path, write: impl FnOnce(File) -> io::Result<()>) -> i
 /// # Errors
 /// If the folder cannot be written, or the file not given to its owner.
 pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
-    let folder = folder(path);
-    let fresh = written(folder, contents, mode)?;
+    put(written(folder(path), contents, mode)?, path)
+}
+
+/// Puts a file of mode 0600 with whatever `write` writes into it where another may be, and to whom that belonged.
+///
+/// # Errors
+/// If the folder cannot be written, the file not given to its owner, or if `write` fails.
+pub fn replace_with(path: &Path, write: impl FnOnce(File) -> io::Result<()>) -> io::Result<()> {
+    let fresh = NamedTempFile::new_in(folder(path))?;
+    write(fresh.reopen()?)?;
+    put(fresh, path)
+}
+
+fn put(fresh: NamedTempFile, path: &Path) -> io::Result<()> {
     let owner = |of: &fs::Metadata| (of.uid(), of.gid());
     if let Ok(old) = fs::metadata(path)
         && owner(&old) != owner(&fresh.as_file().metadata()?)
@@ -53,7 +65,7 @@ pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     }
     fresh.as_file().sync_all()?;
     fresh.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    File::open(folder(path))?.sync_all()
 }
 
 /// The folder a file stands in.

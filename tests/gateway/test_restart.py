@@ -134,3 +134,30 @@ def test_a_full_disk_is_an_error_and_passes(lasting):
     lasting.popen = {}
     lasting.start()
     assert all(person.is_in() for person in (alice, people[0], people[-1]))
+
+
+def test_a_backup_brings_everybody_back_and_the_store_can_be_made_small(lasting):
+    lasting.start()
+    alice, bob = Person(lasting), Person(lasting)
+    alice.login("alice")
+    bob.login("bob")
+    copy = lasting.folder / "copy.redb"
+    backup = ["store", "backup", "--config", lasting.file, "--to", copy]
+    refused = run(*backup, check=False)
+    assert refused.returncode == 1 and f"(pid {lasting.process.pid})" in refused.stderr
+    lasting.stop()
+    run(*backup)
+    assert run(*backup, check=False).returncode == 1, "a backup was written over"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    lasting.start()
+    assert bob.logout().status == 303
+    lasting.stop()
+    assert b"bob" in store(lasting).read_bytes()
+    run("store", "compact", "--config", lasting.file)
+    assert b"bob" not in store(lasting).read_bytes()
+    lasting.start()
+    assert alice.is_in() and not bob.is_in()
+    lasting.stop()
+    store(lasting).write_bytes(copy.read_bytes())
+    lasting.start()
+    assert alice.is_in()

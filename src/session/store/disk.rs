@@ -22,6 +22,7 @@
 //! A removed session's entry is taken out of all tables at once, but the page it stood on keeps its bytes until it is
 //! used again or the file is compacted: names, addresses, and hashes that open nothing.
 
+mod copy;
 mod file;
 mod reader;
 mod tables;
@@ -70,6 +71,9 @@ use crate::session::store::row::Rows;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Tokens;
 
+pub use crate::session::store::disk::copy::CopyError;
+pub use crate::session::store::disk::copy::backup;
+pub use crate::session::store::disk::copy::compact;
 pub use crate::session::store::disk::file::OpenError;
 
 /// So many threads look sessions up: one may be busy with a long list.

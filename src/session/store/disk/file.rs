@@ -14,6 +14,7 @@ use redb::Builder;
 use redb::Database;
 use redb::DatabaseError;
 use redb::ReadableDatabase;
+use redb::WriteTransaction;
 use redb::backends::FileBackend;
 use thiserror::Error;
 
@@ -87,10 +88,15 @@ pub enum OpenError {
 /// Opens the store in `path`; makes it, if there is none. Everything in it is checked: a file that was damaged must not
 /// come to light in the middle of somebody's request.
 pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
-    let io = |source| OpenError::Io { file: path.to_owned(), source };
-    if !path.try_exists().map_err(io)? {
+    if !path.try_exists().map_err(|source| OpenError::Io { file: path.to_owned(), source })? {
         make(path)?;
     }
+    open_existing(path)
+}
+
+/// Opens the store in `path`, which must be there, as [`open`] does.
+pub(super) fn open_existing(path: &Path) -> Result<Database, OpenError> {
+    let io = |source| OpenError::Io { file: path.to_owned(), source };
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
     let about = file.metadata().map_err(io)?;
     let mode = about.permissions().mode() & 0o777;
@@ -113,7 +119,8 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
 /// Makes an empty store, whole or not at all. That another process was faster is fine.
 fn make(path: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Io { file: path.to_owned(), source };
-    match files::create_with(path, |file| write_new(file, |_tables| Ok(()))) {
+    match files::create_with(path, |file| write_new(file, |transaction| Tables::open(transaction).map(drop)))
+    {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(error)),
         Ok(()) | Err(_) => Ok(()),
     }
@@ -122,14 +129,14 @@ fn make(path: &Path) -> Result<(), OpenError> {
 /// Writes a store into an empty file.
 pub(super) fn write_new(
     file: File,
-    write: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>,
+    write: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
 ) -> io::Result<()> {
     let begin = || -> Result<(), redb::Error> {
         let database = database(file)?;
         let mut transaction = database.begin_write()?;
         transaction.set_two_phase_commit(true);
         transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
-        write(&mut Tables::open(&transaction)?)?;
+        write(&transaction)?;
         transaction.commit()?;
         Ok(database.close()?)
     };

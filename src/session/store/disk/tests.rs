@@ -268,3 +268,39 @@ async fn what_nobody_can_read_is_removed_at_its_end() {
     };
     assert_eq!(left(tables::ENDS), 0);
 }
+
+#[tokio::test]
+async fn a_copy_has_all_that_lives_and_no_byte_of_what_was_removed() {
+    let folder = folder();
+    let (path, to) = (folder.path().join("sessions.redb"), folder.path().join("copy.redb"));
+    let kept = filled(&path, 30).await;
+    let gone = session_of("somebody who left", *ada().lifetime(), at(100));
+    {
+        let store = open(&path).unwrap();
+        create(&store, &gone).await;
+        assert!(matches!(backup(&path, &to), Err(CopyError::Open(OpenError::InUse { .. }))));
+        assert!(matches!(compact(&path), Err(CopyError::Open(OpenError::InUse { .. }))));
+        store.remove(&gone).await.unwrap();
+    }
+    let name = gone.user().name.as_str().as_bytes();
+    let holds = |file: &Path| fs::read(file).unwrap().windows(name.len()).any(|bytes| bytes == name);
+    assert!(holds(&path), "this would show nothing");
+    backup(&path, &to).unwrap();
+    assert!(!holds(&to));
+    let again = backup(&path, &to);
+    assert!(matches!(again, Err(CopyError::Write { .. })), "{again:?}");
+    let (before, after) = compact(&path).unwrap();
+    assert!(after <= before && !holds(&path));
+    for file in [&path, &to] {
+        assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        let store = open(file).unwrap();
+        assert_eq!(store.count(), 30);
+        for session in &kept {
+            assert!(store.find(&hash(session)).await.unwrap().is_some());
+            assert!(store.remove(session).await.unwrap());
+        }
+        assert_eq!((store.count(), store.overdue(at(999), 9).await.unwrap().len()), (0, 0));
+    }
+    let missing = folder.path().join("none.redb");
+    assert!(backup(&missing, &folder.path().join("other")).is_err() && !missing.exists());
+}
