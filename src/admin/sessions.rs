@@ -7,6 +7,7 @@ mod act;
 mod entry;
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
+use serde::Deserialize;
 use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
@@ -55,8 +57,8 @@ pub use crate::admin::sessions::entry::Ended;
 pub use crate::admin::sessions::entry::Entry;
 pub use crate::admin::sessions::entry::Listing;
 
-/// How long a whole connection, which is one request and its answer, may take.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a whole connection, which is one request and its answer, may take: a copy of ten million sessions.
+const CONNECTION_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// So many sessions one request ends at most: whoever ends all of them asks again, and sees how far it is.
 const END_STEP: usize = 1000;
@@ -137,6 +139,7 @@ impl Desk {
             Act::End(id) => clerk.end(id).await,
             Act::EndUser(user) => clerk.end_user(&user).await,
             Act::EndAll { from } => clerk.end_all(from.as_ref()).await,
+            Act::Backup { to } => Ok(clerk.backup(to).await),
         };
         done.unwrap_or_else(|error| {
             let reason = &causes(&error);
@@ -214,6 +217,20 @@ impl Clerk<'_> {
         Ok(json(StatusCode::OK, &Ended { ended, next: page.next.as_ref().map(act::written) }))
     }
 
+    async fn backup(&self, to: PathBuf) -> Response<Full<Bytes>> {
+        let Some(disk) = self.desk.sessions.store().disk() else { return Refusal::NoFile.reply() };
+        let file = to.display().to_string();
+        let copied = disk.backup(to).await;
+        self.tell("backup", None, self.context());
+        match copied {
+            Ok(()) => json(StatusCode::OK, &Copied { file }),
+            Err(error) => {
+                let failed = Failed { error: "not_copied", message: &error.to_string() };
+                json(StatusCode::INTERNAL_SERVER_ERROR, &failed)
+            }
+        }
+    }
+
     fn context(&self) -> Context<'static> {
         Context::at(self.now)
     }
@@ -255,6 +272,13 @@ impl Refusal {
         }
         response
     }
+}
+
+/// A copy that was written.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Copied {
+    /// The file it is in.
+    pub file: String,
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,6 @@
 //! `vestibule sessions`: looks at sessions and ends them, through the admin socket of a running gateway.
 
-mod ask;
+pub(crate) mod ask;
 mod table;
 
 use std::io;

@@ -255,6 +255,11 @@ impl<S: Store> Sessions<S> {
         self.store.is_shared()
     }
 
+    /// The store itself, for what is about it and not about sessions.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
     /// How many sessions of one user there may be.
     pub fn max_per_user(&self) -> usize {
         self.limits.per_user()

@@ -143,17 +143,22 @@ def test_a_backup_brings_everybody_back_and_the_store_can_be_made_small(lasting)
     bob.login("bob")
     copy = lasting.folder / "copy.redb"
     backup = ["store", "backup", "--config", lasting.file, "--to", copy]
-    refused = run(*backup, check=False)
+    run(*backup)
+    lasting.wait_event("authz_admin")
+    again = run(*backup, check=False)
+    assert again.returncode == 1 and "exists" in again.stderr, "a backup was written over"
+    compact = ["store", "compact", "--config", lasting.file]
+    refused = run(*compact, check=False)
     assert refused.returncode == 1 and f"(pid {lasting.process.pid})" in refused.stderr
     lasting.stop()
-    run(*backup)
-    assert run(*backup, check=False).returncode == 1, "a backup was written over"
+    run(*backup[:-1], lasting.folder / "offline.redb")
+    assert abs((lasting.folder / "offline.redb").stat().st_size - copy.stat().st_size) <= 65536
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     lasting.start()
     assert bob.logout().status == 303
     lasting.stop()
     assert b"bob" in store(lasting).read_bytes()
-    run("store", "compact", "--config", lasting.file)
+    run(*compact)
     assert b"bob" not in store(lasting).read_bytes()
     lasting.start()
     assert alice.is_in() and not bob.is_in()

@@ -1,5 +1,7 @@
 //! What a request asks for: pure, from its method, path and query.
 
+use std::path::PathBuf;
+
 use data_encoding::BASE64URL_NOPAD;
 use http::Method;
 use http::StatusCode;
@@ -11,6 +13,9 @@ use crate::session::store::Cursor;
 
 /// All sessions.
 const ALL: &str = "/api/sessions";
+
+/// A copy of the store.
+const BACKUP: &str = "/api/store/backup";
 
 /// So many sessions one answer lists where the request does not say.
 const PAGE: usize = 100;
@@ -31,13 +36,15 @@ pub(crate) enum Act {
     EndUser(UserName),
     /// Ends some of all, those behind `from`.
     EndAll { from: Option<Cursor> },
+    /// Writes a copy of the store into a new file.
+    Backup { to: PathBuf },
 }
 
 /// Why nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// No such place.
-    #[error("there is nothing at this path: it is /api/sessions or /api/sessions/ID")]
+    #[error("there is nothing at this path: it is /api/sessions, /api/sessions/ID or /api/store/backup")]
     NoSuchPlace,
     /// The place does not know the method.
     #[error("this path knows these methods: {0}")]
@@ -49,11 +56,14 @@ pub(crate) enum Refusal {
     #[error("the parameter `{0}` is twice there, or not understood, or not for this")]
     BadParameter(&'static str),
     /// A parameter has a name that none has.
-    #[error("the query has a parameter that is not known: there are user, limit, after and all")]
+    #[error("the query has a parameter that is not known: there are user, limit, after, all and to")]
     UnknownParameter,
     /// It is not said what is to be ended.
     #[error("say what to end: ?user=NAME or ?all=true, and not both")]
     EndWhat,
+    /// There is nothing to copy.
+    #[error("this gateway keeps its sessions in no file: see `session.store`")]
+    NoFile,
     /// There is no such session.
     #[error("there is no session with this id; it may have ended already")]
     NoSuchSession,
@@ -66,12 +76,12 @@ pub(crate) enum Refusal {
 }
 
 /// What a query may say.
-const PARAMETERS: [&str; 4] = ["user", "limit", "after", "all"];
+const PARAMETERS: [&str; 5] = ["user", "limit", "after", "all", "to"];
 
 impl Refusal {
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::NoSuchPlace | Self::NoSuchSession => StatusCode::NOT_FOUND,
+            Self::NoSuchPlace | Self::NoSuchSession | Self::NoFile => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadId | Self::BadParameter(_) | Self::UnknownParameter | Self::EndWhat => {
                 StatusCode::BAD_REQUEST
@@ -86,6 +96,7 @@ impl Refusal {
         match self {
             Self::NoSuchPlace => "not_found",
             Self::NoSuchSession => "no_such_session",
+            Self::NoFile => "no_file",
             Self::Method(_) => "method_not_allowed",
             Self::BadId | Self::BadParameter(_) | Self::UnknownParameter | Self::EndWhat => "bad_request",
             Self::StoreDown => "store_down",
@@ -98,6 +109,14 @@ impl Act {
     /// Reads a request.
     pub(crate) fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Self, Refusal> {
         let query = Query::parse(query.unwrap_or_default())?;
+        if path == BACKUP {
+            query.only(&["to"])?;
+            let to = query.read("to", |text| Some(PathBuf::from(text)).filter(|to| to.is_absolute()))?;
+            return match *method {
+                Method::POST => Ok(Self::Backup { to: to.ok_or(Refusal::BadParameter("to"))? }),
+                _ => Err(Refusal::Method("POST")),
+            };
+        }
         if path != ALL {
             let id = path.strip_prefix(ALL).and_then(|rest| rest.strip_prefix('/'));
             let id = SessionId::parse(id.ok_or(Refusal::NoSuchPlace)?).ok_or(Refusal::BadId)?;
@@ -207,6 +226,8 @@ mod tests {
         assert_eq!(delete("/api/sessions/00112233aabbccdd"), Act::End(id));
         assert_eq!(delete("/api/sessions?user=ann"), Act::EndUser(user("ann").unwrap()));
         assert_eq!(delete("/api/sessions?all=true"), Act::EndAll { from: None });
+        let backup = parse(&Method::POST, "/api/store/backup?to=%2Fbackup%2Fa+b").unwrap();
+        assert_eq!(backup, Act::Backup { to: "/backup/a b".into() });
         let from = Some(Cursor::new(&[0, 1, 2]));
         assert_eq!(delete("/api/sessions?all=true&after=AAEC"), Act::EndAll { from });
     }
@@ -233,6 +254,10 @@ mod tests {
             (Method::GET, "/api/sessions?limit=0", bad("limit")),
             (Method::GET, "/api/sessions?limit=1001", bad("limit")),
             (Method::GET, "/api/sessions?after=!", bad("after")),
+            (Method::GET, "/api/store/backup?to=/a", Refusal::Method("POST")),
+            (Method::POST, "/api/store/backup", bad("to")),
+            (Method::POST, "/api/store/backup?to=a", bad("to")),
+            (Method::POST, "/api/store/backup?to=/a&user=ann", bad("user")),
         ] {
             assert_eq!(parse(&method, target), Err(refusal), "{method} {target}");
         }

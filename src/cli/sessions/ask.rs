@@ -21,8 +21,9 @@ const MOST_BYTES: u64 = 16 << 20;
 
 /// A gateway's socket.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     path: PathBuf,
+    patience: Duration,
 }
 
 #[derive(Deserialize)]
@@ -32,17 +33,22 @@ struct Refused {
 
 impl Socket {
     /// The one at `path`.
-    pub(super) fn at(path: PathBuf) -> Self {
-        Self { path }
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path, patience: PATIENCE }
+    }
+
+    /// Waits so long for an answer.
+    pub(crate) fn waiting(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// What the gateway answers.
     ///
     /// # Errors
     /// What the gateway said in place of an answer, or why it could not be asked.
-    pub(super) fn ask<T: DeserializeOwned>(&self, method: &str, target: &str) -> anyhow::Result<T> {
+    pub(crate) fn ask<T: DeserializeOwned>(&self, method: &str, target: &str) -> anyhow::Result<T> {
         let stream = UnixStream::connect(&self.path).map_err(|error| self.unreachable(&error))?;
-        let talk = || converse(&stream, method, target);
+        let talk = || converse(&stream, self.patience, method, target);
         let answer =
             talk().with_context(|| format!("the gateway at {} gave no answer", self.path.display()))?;
         let (status, body) = understood(&answer)
@@ -71,9 +77,9 @@ impl Socket {
     }
 }
 
-fn converse(mut stream: &UnixStream, method: &str, target: &str) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn converse(mut stream: &UnixStream, patience: Duration, method: &str, target: &str) -> io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();

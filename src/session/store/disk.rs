@@ -142,6 +142,21 @@ impl Disk {
         Ok(Self { inner, writes: Some(writes), reads: Some(reads), threads })
     }
 
+    /// Writes what is in the store now into the new file `to`. Everything else goes on meanwhile.
+    ///
+    /// # Errors
+    /// If `to` is there already or cannot be written, or the store cannot be read.
+    pub async fn backup(&self, to: PathBuf) -> Result<(), CopyError> {
+        let inner = Arc::clone(&self.inner);
+        let copied = tokio::task::spawn_blocking(move || match inner.database().as_ref() {
+            Some(database) => copy::write(database, &to),
+            None => Err(CopyError::Write { file: to, source: io::Error::other("the store cannot be read") }),
+        });
+        copied.await.unwrap_or_else(|panicked| {
+            Err(CopyError::Write { file: self.inner.path.clone(), source: panicked.into() })
+        })
+    }
+
     async fn write(&self, change: Change) -> Result<Outcome, StoreError> {
         let (answer, answered) = oneshot::channel();
         send(self.writes.as_ref(), Write { change, answer })?;

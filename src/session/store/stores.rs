@@ -71,6 +71,16 @@ impl From<Redis> for Stores {
     }
 }
 
+impl Stores {
+    /// The store on disk, if it is that.
+    pub fn disk(&self) -> Option<&Disk> {
+        match self {
+            Self::Disk(disk) => Some(disk),
+            Self::Memory(_) | Self::Redis(_) => None,
+        }
+    }
+}
+
 /// Does the same with whichever store it is.
 macro_rules! with {
     ($stores:ident, $store:ident => $does:expr) => {
