@@ -561,7 +561,7 @@ def test_tls_1_2_and_1_3_are_spoken(gateway, version):
 
 def test_silent_and_slow_connections_are_closed(make_gateway, recorder):
     sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
-    gateway = make_gateway("strict", sites, limits={"header_timeout": "1s", "idle_timeout": "2s"})
+    gateway = make_gateway("impatient", sites, limits={"header_timeout": "1s", "idle_timeout": "2s"})
     with Wire(gateway.port, tls=False) as silent:
         assert silent.closed(within=4), "a handshake that never comes"
     with gateway.wire() as slow:

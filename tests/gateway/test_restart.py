@@ -1,6 +1,7 @@
 """Sessions outlive the process: over a stop and a start, with a file that is private, and refused when it is not whole."""
 
 import base64
+import itertools
 import resource
 import stat
 import time
@@ -11,15 +12,18 @@ from support.gateway import run
 from support.person import Person
 from support.wire import head
 
+NUMBERS = itertools.count()
+
 
 @pytest.fixture
-def lasting(make_gateway, flask, recorder, request):
+def lasting(make_gateway, flask, recorder):
     """A gateway that a test may stop and start as it likes, in front of an ordinary app."""
     sites = [
         {"hosts": ["flask.test"], "upstream": flask.upstream},
         {"hosts": ["rec.test"], "upstream": recorder.upstream},
     ]
-    return make_gateway(request.node.name, sites, start=False)
+    # Short, since a socket's path is.
+    return make_gateway(f"lasting-{next(NUMBERS)}", sites, start=False)
 
 
 def store(gateway):

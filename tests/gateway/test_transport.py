@@ -106,9 +106,11 @@ def test_the_wall_clock_that_is_moved_is_the_gateways(make_gateway, recorder, wa
     step.write_text(str(2 * 86400))
     gateway = make_gateway("ahead", [{"hosts": ["rec.test"], "upstream": recorder.upstream}], start=False)
     gateway.start(LD_PRELOAD=str(library), WALL_CLOCK_STEP=str(step))
+    gateway.wait_event("sys_startup")
     ahead = gateway.events()[0]["time"]
     step.write_text("0")
     gateway.stop()
     gateway.audit.unlink()
     gateway.start()
+    gateway.wait_event("sys_startup")
     assert gateway.events()[0]["time"] < ahead
