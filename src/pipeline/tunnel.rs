@@ -1,5 +1,10 @@
 //! `WebSocket`s: after both sides have agreed, bytes pass both ways until one side or the session ends.
 
+mod farewell;
+mod frames;
+
+use std::pin::pin;
+
 use aws_lc_rs::digest;
 use data_encoding::BASE64;
 use http::HeaderMap;
@@ -17,6 +22,7 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
+use crate::pipeline::tunnel::frames::Tracked;
 use crate::route::Site;
 use crate::upstream::Tunnel;
 
@@ -38,7 +44,7 @@ impl Gateway {
         exchange: &Exchange,
         site: &Site,
         handshake: Handshake,
-        (answer, mut app): (Response<()>, Tunnel),
+        (answer, app): (Response<()>, Tunnel),
     ) -> Result<Reply, Reject> {
         let Handshake { key, browser } = handshake;
         if !accepts(answer.headers(), &key) {
@@ -52,16 +58,19 @@ impl Gateway {
                     None => std::future::pending().await,
                 }
             };
-            let joined = async {
-                let mut browser = TokioIo::new(browser.await?);
-                // How a tunnel ends, its two ends know; there is no one else to tell.
-                drop(tokio::io::copy_bidirectional(&mut browser, &mut app).await);
-                Ok::<(), hyper::Error>(())
+            let mut ended = pin!(ended);
+            let upgraded = tokio::select! {
+                () = &mut ended => return,
+                upgraded = browser => upgraded,
             };
+            let Ok(upgraded) = upgraded else { return };
+            let (mut browser, mut app) = (Tracked::new(TokioIo::new(upgraded)), Tracked::new(app));
             tokio::select! {
                 () = ended => {}
-                _done = joined => {}
+                // How a tunnel ends, its two ends know; there is no one else to tell.
+                _done = tokio::io::copy_bidirectional(&mut browser, &mut app) => return,
             }
+            farewell::part(browser, app).await;
         });
         let (mut head, ()) = answer.into_parts();
         hop::clean_response(&mut head.headers);

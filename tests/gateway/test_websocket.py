@@ -2,11 +2,17 @@
 
 import asyncio
 import json
+import queue
+import socket
+import threading
 import time
 
 import pytest
 import websockets
+import websockets.sync.client
+import websockets.sync.server
 
+from support.gateway import run
 from support.person import Person
 from support.waiting import wait_until
 from support.wire import head
@@ -194,3 +200,111 @@ def test_event_streams_are_cut_at_logout_too(gateway):
         wire.read_until(b"tick 2")
         person.logout()
         assert wire.closed(within=5)
+
+
+def close_of(socket):
+    """The code and reason the other side closes with; nothing for one that just goes."""
+    try:
+        while True:
+            socket.recv(timeout=10)
+    except websockets.ConnectionClosed as closed:
+        return closed.rcvd and (closed.rcvd.code, closed.rcvd.reason)
+
+
+@pytest.fixture
+def chat():
+    """An app that says hello, tells how its sockets ended, and can leave a message unfinished."""
+    ends = queue.Queue()
+
+    def talk(socket):
+        socket.send("hello")
+        ends.put(close_of(socket))
+
+    with websockets.sync.server.serve(talk, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.socket.getsockname()[1], ends
+        server.shutdown()
+        thread.join()
+
+
+def open_socket(gateway, who, host):
+    raw = socket.create_connection(("127.0.0.1", gateway.port))
+    return websockets.sync.client.connect(
+        f"wss://{host}:{gateway.port}/ws",
+        sock=raw,
+        ssl=tls_context(),
+        server_hostname=host,
+        origin=f"https://{gateway.authority(host)}",
+        additional_headers={"Cookie": who.cookies()},
+        proxy=None,
+    )
+
+
+ENDED = (1008, "session ended")
+
+
+@pytest.mark.parametrize("way", ["logout", "idle", "elsewhere"])
+def test_both_sides_are_told_by_a_close_frame_that_the_session_ended(make_gateway, chat, way):
+    port, ends = chat
+    session = {"idle_timeout": "2s"} if way == "idle" else {}
+    gateway = make_gateway(f"chat-{way}", [{"hosts": ["chat.test"], "upstream": f"http://127.0.0.1:{port}"}], session=session)
+    person = Person(gateway, "chat.test")
+    # The app speaks nothing but WebSocket; the gateway's own page does for a login.
+    person.login("bob", "/.vestibule/sessions")
+    with open_socket(gateway, person, "chat.test") as talk:
+        assert talk.recv(timeout=10) == "hello"
+        talk.send("x" * 70_000)
+        if way == "logout":
+            person.logout()
+        elif way == "elsewhere":
+            run("sessions", "end-user", "bob", "--config", gateway.file)
+        assert close_of(talk) == ENDED
+    assert ends.get(timeout=10) == ENDED
+
+
+def test_a_frame_that_is_under_way_is_cut_without_another_inside_it(make_gateway):
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    gateway = make_gateway("chat-cut", [{"hosts": ["chat.test"], "upstream": f"http://127.0.0.1:{port}"}])
+    person = Person(gateway, "chat.test")
+    person.login("bob", "/.vestibule/sessions")
+    unfinished = bytes([0x82, 126, 0x10, 0x00]) + b"begun"
+
+    def answer():
+        app, _ = listener.accept()
+        app.recv(65536)
+        app.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" + unfinished
+        )
+        seen.append(app.recv(65536))
+        app.close()
+
+    seen = []
+    thread = threading.Thread(target=answer)
+    thread.start()
+    wire, switched = shake(gateway, person, host="chat.test")
+    assert switched.status == 101
+    assert wire.read_until(b"begun") == unfinished
+    person.logout()
+    rest = wire.buffer
+    while part := wire._receive():
+        rest += part
+    assert rest == b""
+    thread.join()
+    listener.close()
+    # The browser had sent nothing, so that the app's side was between two frames: it is told.
+    assert seen[0][:2] == bytes([0x88, 0x80 | 15])
+
+
+def test_a_close_of_their_own_is_not_followed_by_ours(make_gateway, chat):
+    port, ends = chat
+    gateway = make_gateway("chat-own", [{"hosts": ["chat.test"], "upstream": f"http://127.0.0.1:{port}"}])
+    person = Person(gateway, "chat.test")
+    person.login("bob", "/.vestibule/sessions")
+    with open_socket(gateway, person, "chat.test") as talk:
+        assert talk.recv(timeout=10) == "hello"
+        talk.close(4321, "bye")
+    assert ends.get(timeout=10) == (4321, "bye")
+    person.logout()
