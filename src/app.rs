@@ -275,8 +275,11 @@ fn compose(
         Place::Disk(path) => Disk::open(&path, Rows::new(&keys))?.into(),
         Place::Redis(settings) => Redis::start(*settings, Rows::new(&keys), clock.clone(), background).into(),
     };
-    let sessions = Sessions::new(&config.sessions, store)
+    let mut sessions = Sessions::new(&config.sessions, store)
         .tell_ends(move |session, why| upkeep::tell_end(&ends, time.now(), session, why));
+    if let Some(login) = &config.login.host {
+        sessions = sessions.shared_by(&login.sites);
+    }
     let sessions = Arc::new(sessions);
     let login = Login::new(&config.login, &keys, Arc::clone(&sessions), audit.clone(), clock.clone())?;
     let ways = config.sites.iter().map(|site| Upstream::new(site.upstream.clone()).map(Arc::new));

@@ -161,7 +161,7 @@ impl Login {
 fn row(session: &Session, now: Timestamp) -> SessionRow {
     let times = session.times();
     let tokens = session.tokens();
-    let in_force = tokens.hosts().iter().filter(|token| !token.waits());
+    let in_force = tokens.hosts().iter().filter(|token| token.is_in_force());
     let hosts: BTreeSet<_> = in_force.map(|token| token.host.as_str()).collect();
     let hosts: Vec<_> = hosts.into_iter().collect();
     SessionRow {

@@ -164,6 +164,7 @@ impl Login {
         let over = |limits: &Lifetime| verdict(&times, limits, visit.now) != Verdict::Active;
         destination.reason == Reason::Fresh && times.began < destination.issued
             || self.limits_of(&destination.way).is_some_and(over)
+            || destination.way.site.as_ref().is_some_and(|site| session.tokens().is_closed(&site.host))
     }
 
     /// Where whoever has just signed in goes: to the path they wanted, or once more here, to be handed over.

@@ -59,6 +59,8 @@ pub enum Standing<'a> {
     },
     /// It was replaced and is no longer good.
     Refused,
+    /// Its host is closed to the login.
+    Closed,
     /// It was replaced so long ago, or comes from somebody so different, that two people hold this session.
     Stolen,
 }
@@ -66,6 +68,7 @@ pub enum Standing<'a> {
 /// Judges a token by its role.
 pub fn judge<'a>(role: Role<'a>, sender: Sender, pace: &Pace, now: Timestamp) -> Standing<'a> {
     match role {
+        Role::Closed => Standing::Closed,
         Role::Next => Standing::Arrived,
         Role::Current { next: Some(next), .. } => Standing::Offer(next),
         Role::Current { issued, next: None } => {

@@ -11,6 +11,7 @@ mod interleavings;
 #[cfg(test)]
 mod model;
 mod renew;
+mod sites;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -45,6 +46,7 @@ use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::Why;
 use crate::session::live::Session;
+use crate::session::sessions::sites::Sites;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::store::Stores;
@@ -76,6 +78,7 @@ pub struct Sessions<S = Stores> {
     /// Those whose last use the store has not heard of yet.
     seen: Mutex<Vec<Arc<Session>>>,
     limits: begin::Limits,
+    sites: Sites,
     told: Box<Told>,
     /// Until when, in milliseconds, what is cached here is believed without asking the store.
     believed_until: AtomicU64,
@@ -126,6 +129,7 @@ impl<S: Store> Sessions<S> {
             hosts: Mutex::default(),
             seen: Mutex::default(),
             limits: begin::Limits::of(settings),
+            sites: Sites::default(),
             told: Box::new(|_session, _why| {}),
             believed_until: AtomicU64::new(believed_until),
             serve_cached: settings.serve_cached,
@@ -152,7 +156,7 @@ impl<S: Store> Sessions<S> {
         if !good || is_elsewhere(session, request) {
             return Ok(Checked::Stale);
         }
-        let over = self.expire(session, request.lifetime, request.now).await?;
+        let over = self.over(session, request).await?;
         Ok(over.map_or(Checked::Holds, Checked::Ended))
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::net::Host;
+use crate::session::token::Token;
 use crate::session::token::TokenHash;
 
 /// So many retired tokens of a host are remembered: enough for requests that were long under way, and for a thief who
@@ -44,6 +45,8 @@ pub enum Course {
     Waiting,
     /// It is in force, and has neighbours in time.
     Renewed(Renewal),
+    /// The login rested for longer than this host allows, though not than others do: nothing is good here until the next.
+    Closed,
 }
 
 /// A token's neighbours in time.
@@ -87,6 +90,8 @@ pub enum Role<'a> {
     Next,
     /// Replaced at that time.
     Retired(Timestamp),
+    /// No longer good, since the host is closed to this login.
+    Closed,
 }
 
 impl Tokens {
@@ -203,9 +208,36 @@ impl Tokens {
         Some(Self(all.into()))
     }
 
+    /// With each of these hosts closed; nothing if they are already. One without a token of the login is closed too: it
+    /// must not be opened by a login that it would have ended.
+    pub fn closing(&self, hosts: &[Arc<Host>]) -> Option<Self> {
+        let mut open = hosts.iter().filter(|host| !self.is_closed(host)).peekable();
+        open.peek()?;
+        let mut all = self.0.to_vec();
+        for host in open {
+            let in_force = |token: &&HostToken| token.host == *host && !token.waits();
+            let known = all.iter().rev().find(in_force).cloned();
+            all.retain(|token| token.host != *host);
+            let closed = known.unwrap_or_else(|| HostToken {
+                host: Arc::clone(host),
+                current: Token::generate().hash(),
+                issued: Timestamp::from_millis(0),
+                course: None,
+            });
+            all.push(HostToken { course: Some(Box::new(Course::Closed)), ..closed });
+        }
+        Some(Self(all.into()))
+    }
+
+    /// Whether `host` is closed to this login.
+    pub fn is_closed(&self, host: &Host) -> bool {
+        self.0.iter().any(|token| *token.host == *host && token.is_closed())
+    }
+
     fn changed(&self, hash: &TokenHash, change: impl FnOnce(&HostToken) -> HostToken) -> Self {
         let mut all = self.0.clone();
-        if let Some(token) = all.iter_mut().find(|token| token.role(hash).is_some()) {
+        let open = |token: &&mut HostToken| !token.is_closed() && token.role(hash).is_some();
+        if let Some(token) = all.iter_mut().find(open) {
             *token = change(token);
         }
         Self(all)
@@ -217,8 +249,18 @@ impl HostToken {
     pub fn renewal(&self) -> Option<&Renewal> {
         match self.course.as_deref() {
             Some(Course::Renewed(renewal)) => Some(renewal),
-            Some(Course::Waiting) | None => None,
+            Some(Course::Waiting | Course::Closed) | None => None,
         }
+    }
+
+    /// Whether it is good on its host.
+    pub fn is_in_force(&self) -> bool {
+        !self.waits() && !self.is_closed()
+    }
+
+    /// Whether its host is closed to the login.
+    pub fn is_closed(&self) -> bool {
+        self.course.as_deref() == Some(&Course::Closed)
     }
 
     /// Whether the session is to be found by this token, whatever it is good for.
@@ -239,6 +281,9 @@ impl HostToken {
         if self.waits() {
             return None;
         }
+        if self.is_closed() {
+            return (self.current == *hash).then_some(Role::Closed);
+        }
         let renewal = self.renewal();
         let next = renewal.and_then(|renewal| renewal.next.as_ref());
         if self.current == *hash {
@@ -255,7 +300,6 @@ impl HostToken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::token::Token;
 
     fn host(name: &str) -> Arc<Host> {
         Arc::new(Host::parse(name).unwrap())
@@ -344,5 +388,24 @@ mod tests {
         assert_eq!(tokens.hosts().len(), 1 + MAX_YOUNG);
         let later = tokens.handing_over(app, Token::generate().hash(), at(300));
         assert_eq!(later.hosts().len(), 2);
+    }
+
+    #[test]
+    fn a_closed_host_stays_closed_and_the_others_go_on() {
+        let (login, app, wiki) = (host("login"), host("app"), host("wiki"));
+        let [first, code, token, next] = [(); 4].map(|()| Token::generate().hash());
+        let tokens = Tokens::first(login, first, at(0)).handing_over(Arc::clone(&app), code, at(1));
+        let tokens = tokens.collected(&code, &app, token, at(2)).unwrap();
+        let closed = tokens.closing(&[Arc::clone(&app), Arc::clone(&wiki)]).unwrap();
+        assert_eq!(closed.closing(&[Arc::clone(&app), Arc::clone(&wiki)]), None);
+        assert!(closed.is_closed(&app) && closed.is_closed(&wiki) && !closed.is_closed(&host("login")));
+        assert_eq!(closed.role(&token, &app), Some(Role::Closed));
+        assert!(matches!(closed.role(&first, &host("login")), Some(Role::Current { .. })));
+        // A renewal that was under way does not open it again.
+        let offer = Next { hash: next, sealed: "sealed".into() };
+        assert_eq!(closed.offering(&token, offer), closed);
+        let waiting =
+            tokens.handing_over(Arc::clone(&app), code, at(3)).closing(&[Arc::clone(&app)]).unwrap();
+        assert_eq!(waiting.collected(&code, &app, next, at(4)), None);
     }
 }

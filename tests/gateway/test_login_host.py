@@ -355,9 +355,16 @@ def test_a_fresh_login_is_asked_for_there_and_renews_the_id(bob):
 
 
 def test_each_site_judges_by_its_own_clock(bob):
-    assert bob.open(bob.url("quick.test")).response.status == 200
+    wait_until(lambda: bob.open(bob.url("quick.test")).response.status == 200, "in at the quick site", within=5)
     wait_until(lambda: not bob.on("quick.test").authenticated(), "the quick site is over", within=6)
-    assert bob.login_form(bob.open(bob.url("quick.test"))) == DESK
+    assert bob.on(ONE).authenticated(), "the other sites go on"
+    # Nor does using them bring it back.
+    assert bob.is_in(ONE)
+    shown = bob.open(bob.url("quick.test", "/back"))
+    assert bob.login_form(shown) == DESK
+    arrival = bob.sign_in(shown)
+    assert (arrival.host, arrival.path) == ("quick.test", "/back")
+    assert bob.open(bob.url(ONE)).response.status == 200
 
 
 def test_a_login_that_a_site_would_have_ended_is_to_be_confirmed(bob):

@@ -68,15 +68,7 @@ fn host(all: &File, sites: &[Site], check: &mut Check<'_>) -> Option<LoginHost> 
         );
     }
     let policy = session::policy(&SiteSessionFile::default(), &all.session, check);
-    let login = LoginHost::new(host.clone(), policy, sites);
-    if login.sites.values().any(|limits| Some(*limits) != login.lifetime()) {
-        check.findings.warning(
-            Some(at),
-            "the sites' `session` limits differ, but with `login.host` they share one login: using any site keeps it from being idle on all, and where one's limit is over it ends on all".to_owned(),
-            "write the same limits for all sites, or leave it so if that is meant",
-        );
-    }
-    Some(login)
+    Some(LoginHost::new(host.clone(), policy, sites))
 }
 
 fn users(file: &LoginFile, needed: bool, check: &mut Check<'_>) -> PathBuf {

@@ -26,7 +26,8 @@ use crate::session::tokens::Tokens;
 const ATTEMPTS: u32 = 32;
 
 impl<S: Store> Sessions<S> {
-    /// A code that is good on `host` for a minute, for [`collect`](Self::collect); nothing if the session is over.
+    /// A code that is good on `host` for a minute, for [`collect`](Self::collect); nothing if the session is over,
+    /// or closed there.
     pub async fn hand_over(
         &self,
         session: &Arc<Session>,
@@ -34,7 +35,10 @@ impl<S: Store> Sessions<S> {
         now: Timestamp,
     ) -> Result<Option<Token>, StoreError> {
         let (code, host) = (Token::generate(), self.shared_host(host));
-        let waiting = |tokens: &Tokens| Some(tokens.handing_over(Arc::clone(&host), code.hash(), now));
+        let waiting = |tokens: &Tokens| {
+            let open = !tokens.is_closed(&host);
+            open.then(|| tokens.handing_over(Arc::clone(&host), code.hash(), now))
+        };
         Ok(self.change(session, waiting).await?.then_some(code))
     }
 
@@ -45,7 +49,7 @@ impl<S: Store> Sessions<S> {
         let Some(session) = self.session(&hash, request.now).await? else { return Ok(None) };
         if !session.with_tokens(|tokens| tokens.waits(&hash, request.host, request.now))
             || is_elsewhere(&session, request)
-            || self.expire(&session, request.lifetime, request.now).await?.is_some()
+            || self.over(&session, request).await?.is_some()
         {
             return Ok(None);
         }
@@ -60,7 +64,7 @@ impl<S: Store> Sessions<S> {
 
     /// Changes the tokens of a session, whoever else does so at the same time. Whether it was done: not if the session is
     /// gone, or `change` finds nothing to be done.
-    async fn change(
+    pub(super) async fn change(
         &self,
         session: &Arc<Session>,
         change: impl Fn(&Tokens) -> Option<Tokens>,

@@ -37,6 +37,7 @@ enum Judged {
     Due,
     Offer(Box<str>),
     Arrived,
+    Closed,
     Refused,
     Stolen,
 }
@@ -53,7 +54,7 @@ impl<S: Store> Sessions<S> {
         let Some((judged, host, version)) = judge_token(&session, &hash, request) else {
             return Ok(Finding::Nobody);
         };
-        if let Some(why) = self.expire(&session, request.lifetime, request.now).await? {
+        if let Some(why) = self.over(&session, request).await? {
             return Ok(Finding::Ended(why));
         }
         let soon = request.now.after(LOOK_AGAIN);
@@ -61,6 +62,7 @@ impl<S: Store> Sessions<S> {
         Ok(Finding::Active(match judged {
             Judged::Elsewhere => return Ok(Finding::Elsewhere),
             Judged::Refused => return Ok(Finding::Retired),
+            Judged::Closed => return Ok(Finding::Ended(Why::Idle)),
             Judged::Stolen => {
                 self.end(&session, Why::Stolen).await?;
                 return Ok(Finding::Ended(Why::Stolen));
@@ -168,6 +170,7 @@ fn judge_token(
             Standing::Due => Judged::Due,
             Standing::Offer(next) => Judged::Offer(next.sealed.clone()),
             Standing::Arrived => Judged::Arrived,
+            Standing::Closed => Judged::Closed,
             Standing::Refused => Judged::Refused,
             Standing::Stolen => Judged::Stolen,
         };

@@ -36,6 +36,11 @@ use crate::session::tokens::Tokens;
 /// The form of rows that this version writes and reads. It is the first byte of each.
 const FORMAT: u8 = 1;
 
+/// Where a token stands on its way, as it is written.
+const IN_FORCE: u8 = 0;
+const WAITING: u8 = 1;
+const CLOSED: u8 = 2;
+
 /// The bytes before the body: format, version and keyed hash.
 const HEAD: usize = 1 + 4 + 32;
 
@@ -128,7 +133,7 @@ struct BodyOfHost<'a> {
     host: Cow<'a, str>,
     current: [u8; 32],
     issued: u64,
-    waits: bool,
+    course: u8,
     next: Option<([u8; 32], &'a str)>,
     retired: Vec<([u8; 32], u64)>,
 }
@@ -181,7 +186,13 @@ impl<'a> BodyOfHost<'a> {
             host: token.host.as_str().into(),
             current: *token.current.as_bytes(),
             issued: token.issued.as_millis(),
-            waits: token.waits(),
+            course: if token.waits() {
+                WAITING
+            } else if token.is_closed() {
+                CLOSED
+            } else {
+                IN_FORCE
+            },
             next: next.map(|next| (*next.hash.as_bytes(), &*next.sealed)),
             retired: retired.iter().map(|old| (*old.hash.as_bytes(), old.at.as_millis())).collect(),
         }
@@ -193,10 +204,12 @@ impl<'a> BodyOfHost<'a> {
         let retired: Vec<_> = (self.retired.into_iter())
             .map(|(old, at)| Retired { hash: hash(old), at: Timestamp::from_millis(at) })
             .collect();
-        let course = match (self.waits, next, retired) {
-            (true, ..) => Some(Course::Waiting),
-            (false, None, retired) if retired.is_empty() => None,
-            (false, next, retired) => Some(Course::Renewed(Renewal { next, retired })),
+        let course = match (self.course, next, retired) {
+            (WAITING, ..) => Some(Course::Waiting),
+            (CLOSED, ..) => Some(Course::Closed),
+            (IN_FORCE, None, retired) if retired.is_empty() => None,
+            (IN_FORCE, next, retired) => Some(Course::Renewed(Renewal { next, retired })),
+            _ => return None,
         };
         Some(HostToken {
             host: Arc::new(Host::parse(&self.host)?),
@@ -235,7 +248,8 @@ mod tests {
         let promoted = session.tokens().offering(&first, next(second)).promoted(&second, at(105));
         let waiting = promoted.handing_over(Arc::new(Host::parse("other.example").unwrap()), code, at(106));
         let offering = promoted.offering(&second, next(code));
-        for tokens in [session.tokens(), promoted, waiting, offering] {
+        let closed = waiting.closing(&[Arc::clone(&waiting.hosts()[0].host)]).unwrap();
+        for tokens in [session.tokens(), promoted, waiting, offering, closed] {
             let (row, seen) = (rows.write(&session, &tokens, 7), rows.write_seen(session.id(), at(160)));
             let read = rows.read(session.id(), &row, &seen).unwrap();
             assert_eq!((read.tokens(), read.version(), version_of(&row)), (tokens, 7, Some(7)));
