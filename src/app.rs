@@ -212,6 +212,8 @@ impl App {
         metrics.read_from(Reading::ProcessStart, move || started);
         let sessions = Arc::clone(&self.shared.sessions);
         metrics.read_from(Reading::SessionsLive, move || sessions.live() as u64);
+        let (sessions, clock) = (Arc::clone(&self.shared.sessions), self.shared.clock.clone());
+        metrics.read_from(Reading::SessionsBelieved, move || sessions.believes(clock.now()).into());
         let figures = Arc::clone(self.running.figures());
         metrics
             .read_from(Reading::HandshakesFailed, move || figures.handshakes_failed.load(Ordering::Relaxed));

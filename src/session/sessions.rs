@@ -328,7 +328,7 @@ impl<S: Store> Sessions<S> {
     }
 
     /// Whether what is cached here is believed at `now` without asking the store: one atomic load.
-    fn believes(&self, now: Timestamp) -> bool {
+    pub fn believes(&self, now: Timestamp) -> bool {
         now.as_millis() < self.believed_until.load(Ordering::Acquire)
     }
 

@@ -131,6 +131,11 @@ fn encode_reading(to: &mut DescriptorEncoder<'_>, reading: Reading, value: u64) 
     };
     match reading {
         Reading::SessionsLive => gauge(to, ("vestibule_sessions_live", "Sessions that live."), None),
+        Reading::SessionsBelieved => gauge(
+            to,
+            ("vestibule_sessions_believed", "Whether known sessions are served without asking the store."),
+            None,
+        ),
         Reading::ConnectionsOpen => {
             gauge(to, ("vestibule_connections_open", "Connections from browsers."), None)
         }

@@ -28,6 +28,8 @@ pub(crate) type Classes<T> = [T; 5];
 pub enum Reading {
     /// Sessions that live.
     SessionsLive,
+    /// Whether what is known of sessions here is believed: 1, or 0 while a store that others use too is not heard.
+    SessionsBelieved,
     /// Connections from browsers that are open.
     ConnectionsOpen,
     /// TLS handshakes that failed since the start.
@@ -203,8 +205,9 @@ mod tests {
 
     use super::*;
 
-    const READINGS: [Reading; 7] = [
+    const READINGS: [Reading; 8] = [
         Reading::SessionsLive,
+        Reading::SessionsBelieved,
         Reading::ConnectionsOpen,
         Reading::HandshakesFailed,
         Reading::AccessLinesLost,

@@ -209,6 +209,19 @@ def test_a_session_used_on_one_gateway_is_not_idle_on_the_other(make_gateway, wo
     pair.stop()
 
 
+def test_gateways_are_restarted_one_by_one_and_nobody_notices(make_gateway, work, recorder, redis):
+    store = {"redis": {"urls": [redis.url], "prefix": "rolling:"}}
+    pair = Pair(make_gateway, work, recorder, "rolling", store).start()
+    people = [sign_in(pair.one, name) for name in ("alice", "bob", "carol")]
+    for stopped, serving in ((pair.one, pair.other), (pair.other, pair.one)):
+        assert stopped.stop() == 0
+        assert all(at(serving, person).is_in() for person in people)
+        people.append(sign_in(serving, "dave"))
+        stopped.start()
+        assert all(at(stopped, person).is_in() for person in people)
+    pair.stop()
+
+
 def restart(server):
     server.kill()
     yield
@@ -254,6 +267,12 @@ def fragile(make_gateway, work, recorder):
         one.stop()
 
 
+def figure(gateway, name):
+    lines = gateway.ask_admin("/metrics").text.splitlines()
+    [value] = [line.split()[1] for line in lines if line.startswith(f"{name} ")]
+    return float(value)
+
+
 def kept_cookie(answer):
     return not [line for line in answer.all("Set-Cookie") if line.startswith(SESSION)]
 
@@ -296,6 +315,7 @@ def goes_through(pair, fail, recorder):
         late = at(gateway, known)
         wait_until(lambda late=late: is_unavailable(late.visit("/late")), "nothing is believed any more", within=15)
         served = time.monotonic() - began
+        assert figure(gateway, "vestibule_sessions_believed") == 0
         assert served < NOTICED + SERVE_CACHED + 1.5, served
     # Nor is a stream whose session may be over elsewhere.
     with stream:
@@ -304,6 +324,7 @@ def goes_through(pair, fail, recorder):
     for gateway in (pair.one, pair.other):
         wait_until(gateway.ready, "the gateway is ready again", within=10)
         wait_until(lambda gateway=gateway: at(gateway, known).is_in(), "known people are in", within=5)
+        wait_until(lambda gateway=gateway: figure(gateway, "vestibule_sessions_believed") == 1, "what is known is believed")
         back = Person(gateway)
         back.jar = dict(dead)
         assert back.visit("/").status == 303, "what was ended stays so"
