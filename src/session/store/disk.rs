@@ -115,7 +115,7 @@ struct Inner {
 }
 
 impl Disk {
-    /// Opens the store in the file `path`, or makes it. Everything in it is checked first, which takes about two
+    /// Opens the store in the file `path`, or makes it. Everything in it is checked first, which takes some
     /// seconds for a million sessions.
     ///
     /// # Errors
