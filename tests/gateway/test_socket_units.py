@@ -10,8 +10,9 @@ from support.person import Person
 from support.process import Process
 from support.waiting import wait_until
 
-# What systemd does: the sockets from descriptor 3 on, and the process told that they are its own.
-HAND_OVER = ["/bin/sh", "-c", 'exec 3<&"$0"; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"']
+# What systemd does: the sockets from descriptor 3 on, and the process told that they are its own. Not by `sh`: dash
+# knows no descriptor of two digits.
+HAND_OVER = ["/bin/bash", "-c", 'exec 3<&"$0"; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"']
 
 
 class Held:
