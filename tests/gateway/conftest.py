@@ -96,6 +96,7 @@ def make_gateway(work, users):
     made = []
 
     def make(name, sites, users=users, start=True, **more):
+        assert not (work / name).exists(), f"there is a gateway called {name}: two would share a folder"
         gateway = Gateway(work / name, sites, users, LOGS, name, **more)
         made.append(gateway)
         return gateway.start() if start else gateway

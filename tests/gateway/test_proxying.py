@@ -264,7 +264,7 @@ def test_an_app_that_is_not_there_is_a_502_and_back_again_when_it_returns(make_g
 
 def test_an_app_that_says_nothing_is_a_504(make_gateway, recorder):
     sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
-    gateway = make_gateway("impatient", sites, limits={"upstream_response": "1s"})
+    gateway = make_gateway("mute", sites, limits={"upstream_response": "1s"})
     person = Person(gateway)
     person.login("bob")
     recorder.on("/silent", lambda client, seen: time.sleep(3), keep=False)

@@ -91,7 +91,7 @@ def test_a_second_gateway_on_the_same_store_is_refused(lasting, make_gateway, re
     alice = Person(lasting)
     alice.login("alice")
     sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
-    second = make_gateway("second", sites, start=False, session={"store": {"disk": str(store(lasting))}})
+    second = make_gateway("intruder", sites, start=False, session={"store": {"disk": str(store(lasting))}})
     said = refused_start(second)
     assert f"in use by another process (pid {lasting.process.pid})" in said and "session.store" in said
     assert alice.is_in()
