@@ -32,7 +32,7 @@ class Held:
         self.socket.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def held(make_gateway, recorder):
     sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
     held = Held(make_gateway("held", sites, start=False, session={"store": "disk"}))

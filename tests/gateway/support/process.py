@@ -1,5 +1,6 @@
 """One program that runs beside the tests: started with its output in a file, ended by its own process id."""
 
+import random
 import signal
 import socket
 import subprocess
@@ -51,10 +52,17 @@ class Process:
         return self.child.returncode
 
 
+GIVEN = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the range that the system takes ports for outgoing connections from: there a free one may not stay so."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as probe:
+            if port not in GIVEN and probe.connect_ex(("127.0.0.1", port)) != 0:
+                GIVEN.add(port)
+                return port
 
 
 def accepts(port):
