@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from harness.cells import target
+from harness.servers import STORES
 from harness.servers import version
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -34,17 +35,19 @@ def print_cell(cell, samples):
         print(f"  {name:10} {cpu:>22} {user:7.1f} {kernel:7.1f} {rate:8.0f} {p50:8.2f} {p99:8.2f}")
     first, *others = samples
     for other in others:
-        print(f"  {first} / {other}: {spread(ratios(samples, first, other))}")
+        # Stores are compared with the first of them, proxies with us.
+        one, two = (other, first) if first in STORES else (first, other)
+        print(f"  {one} / {two}: {spread(ratios(samples, one, two))}")
     _print_target(cell, samples)
     _print_unlike(samples)
 
 
 def _print_target(cell, samples):
     aim = target(cell)
-    if not aim:
+    if not aim or "vestibule" not in samples:
         return
     goal = f"  target: vestibule ≤ {aim.limit:.2f} × {aim.other}"
-    if "vestibule" in samples and aim.other in samples:
+    if aim.other in samples:
         met = median(ratios(samples, "vestibule", aim.other)) <= aim.limit
         print(f"{goal}: {'met' if met else 'MISSED'}")
     else:

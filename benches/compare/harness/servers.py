@@ -10,6 +10,8 @@ from harness.processes import free_port
 
 BODIES = {"100B": 100, "10KiB": 10 * 1024, "1MiB": 1024 * 1024}
 PROXIES = ("vestibule", "nginx", "haproxy")
+# Vestibule by where it keeps its sessions; by itself it keeps them on disk.
+STORES = ("memory", "disk", "redis")
 PASSWORD = "seventeen patient herons by the canal"
 USER = "bench"
 
@@ -99,6 +101,7 @@ VESTIBULE = """state_dir: state
 workers: {workers}
 listen: {{ https: "127.0.0.1:{port}", admin: null }}
 tls: {{ certificates: [{{ cert: {certificate}, key: {key} }}], min_version: "1.3" }}
+session: {{ store: {store} }}
 login: {{ password: {{ users: users.yaml }} }}
 limits: {{ idle_timeout: 10m }}
 log: {{ access: {access}, audit: audit.log }}
@@ -119,6 +122,7 @@ class Setup:
         self.key = self.folder / "cert.key"
         self.both = self.folder / "both.pem"
         self.app = None
+        self.redis = None
         self._certify()
 
     def _certify(self):
@@ -173,12 +177,28 @@ class Setup:
         (folder / "haproxy.cfg").write_text(HAPROXY.format(both=self.both, log_to=log_to, log=log, **figures))
         return Process(["haproxy", "-db", "-f", folder / "haproxy.cfg"], folder, port)
 
-    def _vestibule_proxy(self, folder):
+    def _memory_proxy(self, folder):
+        return self._vestibule_proxy(folder, "memory")
+
+    def _disk_proxy(self, folder):
+        return self._vestibule_proxy(folder)
+
+    def _redis_proxy(self, folder):
+        return self._vestibule_proxy(folder, f'{{ redis: "redis://127.0.0.1:{self.redis.port}" }}')
+
+    def start_redis(self):
+        folder = self._subfolder("redis-server")
+        port = free_port()
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", folder, "--appendonly", "yes"]
+        self.redis = Process(command, folder, port)
+        return self.redis
+
+    def _vestibule_proxy(self, folder, store="disk"):
         binary = vestibule()
         add = [binary, "users", "add", USER, "--file", folder / "users.yaml"]
         subprocess.run(add, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
         port = free_port()
-        figures = {"workers": self.workers, "port": port, "app": self.app.port}
+        figures = {"workers": self.workers, "port": port, "app": self.app.port, "store": store}
         access = str(self.access_log).lower()
         text = VESTIBULE.format(certificate=self.certificate, key=self.key, access=access, **figures)
         (folder / "vestibule.yaml").write_text(text)

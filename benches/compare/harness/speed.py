@@ -12,6 +12,7 @@ from harness.processes import clean_up_when_ended
 from harness.servers import BODIES
 from harness.servers import PASSWORD
 from harness.servers import PROXIES
+from harness.servers import STORES
 from harness.servers import Setup
 from harness.servers import USER
 
@@ -31,6 +32,9 @@ def arguments():
     protocols, connections, bodies = cells.ALL
     parser = argparse.ArgumentParser(prog="benches/compare/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the three cells that have a target")
+    parser.add_argument(
+        "--stores", action="store_true", help="Vestibule with each of its stores, instead of the proxies"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="runs of each proxy in each cell (5)")
     parser.add_argument("--only", type=words(PROXIES), default=PROXIES, help="proxies, e.g. nginx,haproxy")
     parser.add_argument("--protocols", type=words(protocols), default=protocols)
@@ -46,10 +50,10 @@ def arguments():
 def open_session(name, proxy, certificate):
     """The cookie to send. Everybody gets the same kind of cookie; only Vestibule looks at it."""
     browser = Browser(proxy.port, certificate)
-    if name == "vestibule":
+    if name in OURS:
         turned_away, _ = browser.ask("GET", "/100B")
         if turned_away == 200:
-            raise SystemExit("vestibule serves without a session: nothing to compare")
+            raise SystemExit(f"{name} serves without a session: nothing to compare")
         browser.log_in(USER, PASSWORD)
     for body, size in BODIES.items():
         status, content = browser.ask("GET", f"/{body}")
@@ -81,8 +85,10 @@ def main():
         running = []
         try:
             running.append(setup.start_app())
+            if chosen.stores:
+                running.append(setup.start_redis())
             proxies = {}
-            for name in chosen.only:
+            for name in STORES if chosen.stores else chosen.only:
                 proxies[name] = setup.start(name)
                 running.append(proxies[name])
             cookies = {name: open_session(name, proxy, setup.certificate) for name, proxy in proxies.items()}
@@ -99,6 +105,7 @@ def main():
     report.write("speed", {**around, "workers": chosen.workers, "access_log": chosen.access_log, "cells": kept})
 
 
+OURS = ("vestibule", *STORES)
 STAND_IN = "__Host-Http-session=" + "A" * 43
 
 if __name__ == "__main__":
