@@ -9,6 +9,7 @@ mod grant;
 pub mod id;
 pub mod lifetime;
 mod live;
+pub mod profile;
 pub mod record;
 pub mod renewal;
 pub mod sessions;

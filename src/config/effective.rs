@@ -22,6 +22,8 @@ enum Origin {
     Written,
     /// A site uses what was written for all sites.
     AllSites,
+    /// The profile sets it.
+    Profile,
     /// Nobody wrote it.
     Default,
 }
@@ -44,6 +46,7 @@ impl Origin {
         match self {
             Self::Written => "",
             Self::AllSites => "  (all sites)",
+            Self::Profile => "  (profile)",
             Self::Default => "  (default)",
         }
     }

@@ -31,6 +31,7 @@ use crate::server::MinTls;
 use crate::session::Activity;
 use crate::session::AtLimit;
 use crate::session::SameSite;
+use crate::session::profile::Profile;
 use crate::telemetry::Format;
 
 /// Makes a block of settings: plain keys first, then keys that are blocks themselves, then those that must be there,
@@ -175,6 +176,8 @@ shape! {
         idle_timeout: Span,
         /// A session ends so long after the login, whatever happens. Default: 24h.
         absolute_timeout: Span,
+        /// A name that sets both and refuses longer ones: `aal2` (30m, 24h; at most 1h, 24h) and `aal3` (15m, 8h; at most 15m, 12h), which ask for two factors at the login (NIST SP 800-63B), or `critical` (5m, 8h). Default: null.
+        profile: OrNull<Profile>,
         /// So many live sessions at most; then new logins are refused and nobody is evicted. Default: 1000000.
         max_sessions: u64,
         /// So many live sessions of one user at most. Default: 10.
@@ -200,7 +203,7 @@ shape! {
         /// What happens while the store cannot be asked.
         on_store_failure: StoreFailureFile,
     }
-    later ["resume_window", "profile"]
+    later ["resume_window"]
 }
 
 shape! {

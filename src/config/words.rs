@@ -22,6 +22,7 @@ use crate::server::MinTls;
 use crate::session;
 use crate::session::AtLimit;
 use crate::session::SameSite;
+use crate::session::profile::Profile;
 use crate::telemetry::Format;
 use crate::upstream::Balancing;
 use crate::upstream::PresentScheme;
@@ -134,6 +135,7 @@ choice!(Preset { "remote-user" => Self::RemoteUser, "x-auth-request" => Self::XA
 choice!(AtLimit { "end_oldest" => Self::EndOldest, "refuse" => Self::Refuse, });
 choice!(session::Activity { "requests" => Self::Requests, "navigations" => Self::Navigations, });
 choice!(rules::Activity { "count" => Self::Count, "ignore" => Self::Ignore, });
+choice!(Profile { "aal2" => Self::Aal2, "aal3" => Self::Aal3, "critical" => Self::Critical, });
 choice!(BindWord { "user_agent" => Self::UserAgent, });
 choice!(StoreName { "disk" => Self::Disk, "memory" => Self::Memory, });
 choice!(SiteLoginWord { "all" => Self::All, "none" => Self::None, } later ["app"]);

@@ -4,6 +4,7 @@ use http::HeaderValue;
 
 use crate::access::csrf::Csrf;
 use crate::config::check::Check;
+use crate::config::check::clocks;
 use crate::config::check::conflicts;
 use crate::config::check::identity;
 use crate::config::check::rules;
@@ -61,7 +62,7 @@ fn site(
         id,
         mode: file.mode.as_ref().map_or(Mode::Enforce, |given| given.value),
         login,
-        lifetime: session::lifetime(&file.session, &all.session, check),
+        lifetime: clocks::of_site(&file.session, &all.session, login, check),
         session: session::policy(&file.session, &all.session, check),
         csrf: file.csrf.as_ref().map_or(Csrf::SameOrigin, |given| given.value),
         responses: responses(file, check),

@@ -13,7 +13,10 @@ use crate::config::file::site::HealthFile;
 use crate::config::file::site::RuleFile;
 use crate::config::file::site::SiteFile;
 use crate::config::file::site::UpstreamBlock;
+use crate::config::read::Given;
 use crate::config::read::OneOrMany;
+use crate::config::read::OrNull;
+use crate::config::units::Span;
 use crate::config::units::Text;
 use crate::config::words::AllowWord;
 use crate::config::words::Choice;
@@ -21,6 +24,7 @@ use crate::headers::harden::Hsts;
 use crate::route::Site;
 use crate::session::Bind;
 use crate::session::Policy;
+use crate::session::profile::Profile;
 use crate::upstream::Settings;
 
 /// Every setting of `site`, which was written as `file` in a configuration of `all`.
@@ -134,9 +138,14 @@ fn responses(file: &SiteFile, site: &Site, table: &mut Table) {
 
 fn sessions(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
     let (own, of_all) = (&file.session, &all.session);
-    let origin = Origin::merged(own.idle_timeout.as_ref(), of_all.idle_timeout.as_ref());
+    let named = |given: &Given<OrNull<Profile>>| given.value.0;
+    let profile = own.profile.as_ref().or(of_all.profile.as_ref()).and_then(named);
+    let profiles = (own.profile.as_ref().and_then(named), profile);
+    let origin = Origin::merged(own.profile.as_ref(), of_all.profile.as_ref());
+    table.row("session.profile", profile.map_or("none", Choice::word), origin);
+    let origin = clock((own.idle_timeout.as_ref(), of_all.idle_timeout.as_ref()), profiles);
     table.row("session.idle_timeout", time(site.lifetime.idle()), origin);
-    let origin = Origin::merged(own.absolute_timeout.as_ref(), of_all.absolute_timeout.as_ref());
+    let origin = clock((own.absolute_timeout.as_ref(), of_all.absolute_timeout.as_ref()), profiles);
     table.row("session.absolute_timeout", time(site.lifetime.absolute()), origin);
     let Policy { pace, activity, bind } = site.session;
     let origin = Origin::merged(own.renew_after.as_ref(), of_all.renew_after.as_ref());
@@ -150,6 +159,15 @@ fn sessions(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
     let origin = Origin::merged(own.bind.as_ref(), of_all.bind.as_ref());
     let bound = if bind == Bind::UserAgent { "user_agent" } else { "nothing" };
     table.row("session.bind", bound, origin);
+}
+
+/// Where a limit comes from: what a site itself has, its profile included, goes before what all sites have.
+fn clock(
+    (own, all): (Option<&Given<Span>>, Option<&Given<Span>>),
+    (own_profile, profile): (Option<Profile>, Option<Profile>),
+) -> Origin {
+    let by_profile = own.is_none() && (own_profile.is_some() || all.is_none() && profile.is_some());
+    if by_profile { Origin::Profile } else { Origin::merged(own, all) }
 }
 
 fn identity(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {

@@ -31,6 +31,7 @@ use crate::headers::harden::SiteData;
 use crate::route::Mode;
 use crate::route::ServiceWorkers;
 use crate::session;
+use crate::session::profile::Profile;
 use crate::upstream::Balancing;
 use crate::upstream::PresentScheme;
 
@@ -132,6 +133,8 @@ shape! {
         idle_timeout: Span,
         /// A session ends so long after the login, whatever happens.
         absolute_timeout: Span,
+        /// A name that sets both and refuses longer ones: `aal2`, `aal3` or `critical`; before the clocks of all sites. `null`: none, whatever holds for all sites.
+        profile: OrNull<Profile>,
         /// A session gets a new id so often, without anybody noticing.
         renew_after: Span,
         /// So long the old id still works once the new one was seen.
@@ -143,7 +146,7 @@ shape! {
         /// What a session is tied to: `[user_agent]` asks for a new login in another kind of browser.
         bind: Vec<Given<BindWord>>,
     }
-    later ["resume_window", "profile"]
+    later ["resume_window"]
 }
 
 shape! {
