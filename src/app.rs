@@ -177,11 +177,12 @@ impl App {
         &self.background
     }
 
-    /// Stops: nobody new is let in, requests under way may finish within `grace`, then connections are cut.
+    /// Stops: nobody new is let in, requests under way and what people have asked the login to do may finish within
+    /// `grace`, then connections are cut.
     pub fn stop(self, grace: Duration) -> Drained {
         self.state.hold("draining");
         let Self { background, running, stop, shared, .. } = self;
-        let drained = background.block_on(running.drain(grace));
+        let drained = background.block_on(running.drain(grace, shared.login.finish()));
         stop.cancel();
         if let Err(error) = background.block_on(shared.sessions.flush()) {
             tracing::warn!(%error, "the store could not be told when sessions were last seen");

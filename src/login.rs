@@ -32,6 +32,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::crypto::Keys;
@@ -149,6 +151,8 @@ pub struct Login {
     /// A short critical section, never held across an await.
     throttle: Mutex<Throttle>,
     pool: Pool,
+    /// What changes something and is under way.
+    acts: TaskTracker,
 }
 
 impl Login {
@@ -179,7 +183,14 @@ impl Login {
             attempts: settings.attempts,
             throttle: Mutex::new(Throttle::new(settings.attempts)),
             pool: Pool::start().map_err(StartError::Threads)?,
+            acts: TaskTracker::new(),
         })
+    }
+
+    /// Waits for what is under way: to be called when nobody can ask for more.
+    pub async fn finish(&self) {
+        self.acts.close();
+        self.acts.wait().await;
     }
 
     /// The pages in the operator's look, for errors elsewhere.

@@ -281,14 +281,15 @@ impl Login {
     /// Answers a visit to a place of ours. A store that fails makes a 503, never somebody anonymous.
     ///
     /// What changes something is carried out as a task of its own: whoever closes the connection meanwhile does not leave a
-    /// password written but nobody told, or a session ended in the store alone.
+    /// password written but nobody told, or a session ended in the store alone. The gateway's end waits for it
+    /// ([`finish`](Self::finish)).
     pub async fn visit(self: Arc<Self>, visit: Visit) -> Answer {
         let hands_over = matches!(visit.action, Action::Login | Action::Handover);
         if visit.method != Method::POST && !hands_over {
             return self.attend(&visit).await;
         }
         let (request_id, login) = (visit.request_id.clone(), Arc::clone(&self));
-        let done = tokio::spawn(async move { login.attend(&visit).await }).await;
+        let done = self.acts.spawn(async move { login.attend(&visit).await }).await;
         done.unwrap_or_else(|_panicked_or_shutting_down| {
             let view = ErrorView::new(StatusCode::INTERNAL_SERVER_ERROR, &request_id);
             Answer::new(self.pages.error(&view))

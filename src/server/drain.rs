@@ -79,9 +79,9 @@ impl Running {
     }
 
     /// Ends the server: connections that wait in the kernel's queue are still taken, then the listening sockets close;
-    /// resting connections end at once, requests under way get their answer and connections their goodbye, and what is
-    /// left after `grace` is cut.
-    pub async fn drain(mut self, grace: Duration) -> Drained {
+    /// resting connections end at once, requests under way get their answer and connections their goodbye, then `rest` is
+    /// waited for, which is what the workers do beside their connections; and what is left after `grace` is cut.
+    pub async fn drain(mut self, grace: Duration, rest: impl Future<Output = ()>) -> Drained {
         self.accepting.cancel();
         if let Some(done) = self.accepted_all.take() {
             // The sender's end says no more than that the acceptor is gone, however it went.
@@ -89,9 +89,12 @@ impl Running {
         }
         let open = self.open();
         self.shared.drain.begin();
-        let all_gone = self.room.acquire_many(self.most);
+        let all_gone = async {
+            let _all = self.room.acquire_many(self.most).await;
+            rest.await;
+        };
         let cut = match timeout(grace, all_gone).await {
-            Ok(_all) => 0,
+            Ok(()) => 0,
             Err(_elapsed) => self.open(),
         };
         self.team = None;

@@ -2,7 +2,9 @@
 
 use http::Request;
 use hyper::service::service_fn;
+use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -46,7 +48,7 @@ async fn draining_finishes_what_runs_closes_what_rests_and_cuts_what_stays() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let figures = Arc::clone(gateway.running.figures());
     assert_eq!(figures.open.load(Ordering::Relaxed), 4);
-    let drained = tokio::spawn(gateway.running.drain(Duration::from_secs(2)));
+    let drained = tokio::spawn(gateway.running.drain(Duration::from_secs(2), ready(())));
     assert_eq!(rest(&mut resting).await, "");
     // Its end is seen here a moment before it is counted there.
     let counted = async {
@@ -74,8 +76,12 @@ async fn what_waits_in_the_queue_is_still_served_when_draining() {
         stream.write_all(GET.as_bytes()).await.unwrap();
         streams.push(stream);
     }
-    let drained = gateway.running.drain(Duration::from_secs(10)).await;
-    assert_eq!(drained.cut, 0);
+    let rest_is_done = Arc::new(AtomicBool::new(false));
+    let done = Arc::clone(&rest_is_done);
+    let drained =
+        gateway.running.drain(Duration::from_secs(10), async move { done.store(true, Ordering::Relaxed) });
+    assert_eq!(drained.await.cut, 0);
+    assert!(rest_is_done.load(Ordering::Relaxed), "nobody waited");
     for stream in &mut streams {
         assert_eq!(status(&rest(stream).await), 200);
     }
