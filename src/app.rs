@@ -1,6 +1,7 @@
 //! The composition root: a checked configuration becomes a running gateway. The only file that knows everyone.
 
 mod keys;
+mod signals;
 mod upkeep;
 
 use std::fs::DirBuilder;
@@ -26,6 +27,7 @@ use crate::admin::Exposed;
 use crate::admin::sessions::Desk;
 use crate::admin::socket::Socket;
 use crate::admin::socket::SocketError;
+use crate::app::signals::StopSignals;
 use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -66,7 +68,6 @@ use crate::upstream::RootsError;
 use crate::upstream::Upstream;
 
 pub use crate::app::keys::KeysError;
-pub use crate::app::upkeep::stop_signal;
 
 /// How long requests under way may take to finish once the gateway is told to stop.
 pub const GRACE: Duration = Duration::from_secs(25);
@@ -119,6 +120,9 @@ pub enum StartError {
     /// The admin socket cannot be opened.
     #[error(transparent)]
     AdminSocket(#[from] SocketError),
+    /// The system lets no signal be handled.
+    #[error("cannot wait for signals: {0}")]
+    Signals(#[source] io::Error),
     /// The system gives no threads.
     #[error("cannot start a thread: {0}")]
     Threads(#[source] io::Error),
@@ -129,6 +133,7 @@ pub enum StartError {
 pub struct App {
     background: Runtime,
     running: Running,
+    stop_signals: StopSignals,
     stop: CancellationToken,
     state: Arc<admin::State>,
     addrs: Vec<(Entrance, SocketAddr)>,
@@ -152,9 +157,13 @@ impl App {
         let options = Options { workers: config.workers, limits: config.limits.clone(), tls: tls.clone() };
         let admin_socket = config.listen.admin_socket.clone();
         let shared = Arc::new(compose(config, clock, https_port(&addrs), metrics, background.handle())?);
+        // Before there is anything to end in good order; until then a signal may end the process where it stands.
+        let stop_signals =
+            background.block_on(async { StopSignals::install() }).map_err(StartError::Signals)?;
         let admin_socket = admin_socket.as_deref().map(Socket::bind).transpose()?;
         let running = serve(server, options, &shared)?;
-        let app = Self { background, running, stop: CancellationToken::new(), state, addrs, shared };
+        let stop = CancellationToken::new();
+        let app = Self { background, running, stop_signals, stop, state, addrs, shared };
         app.read_figures(tls.as_ref());
         app.begin_upkeep(tls, is_shared);
         for (listener, exposed) in admin {
@@ -175,6 +184,11 @@ impl App {
     /// The runtime for what goes on beside the requests.
     pub fn background(&self) -> &Runtime {
         &self.background
+    }
+
+    /// Waits until the process is asked to stop: by SIGTERM, or Ctrl-C in a terminal.
+    pub fn wait_for_stop(&mut self) {
+        self.background.block_on(self.stop_signals.received());
     }
 
     /// Stops: nobody new is let in, requests under way and what people have asked the login to do may finish within

@@ -1,11 +1,7 @@
-//! What goes on beside the requests: expired sessions are swept away, signals are heard.
+//! What goes on beside the requests: expired sessions are swept away, stores are followed.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
 
 use crate::admin;
 use crate::clock::Timestamp;
@@ -109,18 +105,4 @@ pub(crate) fn tell(shared: &Shared, event: &CertificateEvent) {
             shared.audit.record(&context, &Event::CertificateReloadFailed { file: &file, reason: &reason });
         }
     }
-}
-
-/// Completes when the process is asked to stop: SIGTERM, or Ctrl-C in a terminal.
-///
-/// # Errors
-/// If the system lets no handler be installed.
-pub async fn stop_signal() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -3,8 +3,6 @@
 use std::io;
 use std::io::Write;
 
-use anyhow::Context;
-
 use crate::app;
 use crate::app::App;
 use crate::cli;
@@ -31,13 +29,13 @@ pub(crate) fn until_stopped(
     let inherited = Inherited::take()?;
     // To the end of the run: what is left to write is written when it is dropped.
     let _diagnostics = diagnostics::init_tracing(config.telemetry.format, cli::log_filter().as_deref())?;
-    let app = App::start(config, Clock::system(), inherited)?;
+    let mut app = App::start(config, Clock::system(), inherited)?;
     for (entrance, address) in app.addrs() {
         let scheme = if *entrance == Entrance::Https { "https" } else { "http" };
         writeln!(io::stderr(), "vestibule: listening on {scheme}://{address} ({})", entrance.key())?;
     }
     greet(&app)?;
-    app.background().block_on(app::stop_signal()).context("cannot wait for signals")?;
+    app.wait_for_stop();
     // Not straight to standard error: if nobody reads that pipe any more, writing would wait for ever.
     tracing::info!("stopping; requests under way may take {} s", app::GRACE.as_secs());
     app.stop(app::GRACE);

@@ -451,6 +451,23 @@ def test_a_request_under_way_is_finished_before_it_stops(make_gateway, gunicorn)
     assert "sys_shutdown" in gateway.logged()
 
 
+def test_told_to_stop_while_it_starts_it_ends_in_good_order(make_gateway, recorder):
+    gateway = make_gateway("early", [{"hosts": ["rec.test"], "upstream": recorder.upstream}], start=False)
+    command = [BINARY, "serve", "--config", gateway.write()]
+    socket = gateway.folder / "state" / "admin.sock"
+    for _ in range(10):
+        child = subprocess.Popen(command, cwd=gateway.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            # The first sign of it that must be taken away again.
+            wait_until(socket.exists, "the admin socket is there", every=0)
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(15) == 0
+            assert not socket.exists()
+        finally:
+            child.kill()
+            child.wait()
+
+
 def test_idle_connections_do_not_hold_it_up(make_gateway, recorder):
     gateway = make_gateway("idle-drain", [{"hosts": ["rec.test"], "upstream": recorder.upstream}])
     idle = [gateway.wire() for _ in range(5)]
