@@ -66,12 +66,7 @@ fn house(size: usize) -> House {
     let sessions = Arc::new(Sessions::new(&settings, Memory::new().into()));
     let mut begun: Vec<(String, Arc<Session>)> = (0..size)
         .map(|number| {
-            let user = User {
-                name: UserName::parse(&format!("user {number:015}")).unwrap(),
-                email: None,
-                display_name: None,
-                groups: Vec::new(),
-            };
+            let user = User::named(UserName::parse(&format!("user {number:015}")).unwrap());
             let login = NewLogin {
                 user: Arc::new(user),
                 host: host.clone(),

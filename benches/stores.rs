@@ -33,12 +33,12 @@ use vestibule::clock::Clock;
 use vestibule::clock::Timestamp;
 use vestibule::crypto::Key;
 use vestibule::crypto::Keys;
+use vestibule::identity::user::Profile;
 use vestibule::identity::user::User;
 use vestibule::identity::user::UserName;
 use vestibule::net::ClientAddr;
 use vestibule::net::Host;
 use vestibule::session::Session;
-use vestibule::session::agent::Family;
 use vestibule::session::id::SessionId;
 use vestibule::session::lifetime::Lifetime;
 use vestibule::session::record::Record;
@@ -284,20 +284,19 @@ async fn create<S: Store>(
 }
 
 fn session(number: usize) -> (Arc<Session>, TokenHash) {
-    let user = User {
-        name: UserName::parse(&format!("user{:07}", number % 1_000_000)).unwrap(),
+    let name = UserName::parse(&format!("user{:07}", number % 1_000_000)).unwrap();
+    let profile = Profile {
         email: Some(format!("user{number:07}@example.com").into()),
         display_name: Some("A Person's Name".into()),
         groups: vec!["staff".into(), "editors".into()],
     };
     let began = at(1000 + (number % 1800) as u64);
     let record = Record {
-        user: Arc::new(user),
+        user: Arc::new(User::new(name, profile)),
         client: ClientAddr([192, 0, 2, 7].into()).into(),
         user_agent: UserAgent::clean(BROWSER).map(Box::new),
         began,
         lifetime: Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap(),
-        family: Family::of(BROWSER),
     };
     let hash = Token::generate().hash();
     let tokens = Tokens::first(Arc::new(Host::parse("app.example.com").unwrap()), hash, began);

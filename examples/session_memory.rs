@@ -76,12 +76,7 @@ async fn main() -> anyhow::Result<()> {
 /// A user whose name is 20 bytes long and in no order, as names come in.
 fn person(number: usize) -> Option<Arc<User>> {
     let scattered = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    Some(Arc::new(User {
-        name: UserName::parse(&format!("{scattered:020}"))?,
-        email: None,
-        display_name: None,
-        groups: Vec::new(),
-    }))
+    Some(Arc::new(User::named(UserName::parse(&format!("{scattered:020}"))?)))
 }
 
 fn resident_bytes() -> anyhow::Result<usize> {

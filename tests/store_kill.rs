@@ -29,7 +29,6 @@ use vestibule::identity::user::UserName;
 use vestibule::net::ClientAddr;
 use vestibule::net::Host;
 use vestibule::session::Session;
-use vestibule::session::agent::Family;
 use vestibule::session::id::SessionId;
 use vestibule::session::lifetime::Lifetime;
 use vestibule::session::record::Record;
@@ -53,8 +52,7 @@ fn open(path: &Path) -> Disk {
 }
 
 fn session() -> Arc<Session> {
-    let user =
-        User { name: UserName::parse("ada").unwrap(), email: None, display_name: None, groups: Vec::new() };
+    let user = User::named(UserName::parse("ada").unwrap());
     let now = Timestamp::from_millis(1_800_000_000_000);
     let record = Record {
         user: Arc::new(user),
@@ -62,7 +60,6 @@ fn session() -> Arc<Session> {
         user_agent: None,
         began: now,
         lifetime: Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap(),
-        family: Family::of(""),
     };
     let host = Arc::new(Host::parse("app.example").unwrap());
     let tokens = Tokens::first(host, Token::generate().hash(), now);

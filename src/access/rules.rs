@@ -194,6 +194,7 @@ pub fn decide(rule: &Rule, visitor: Option<&Visitor<'_>>, now: Timestamp) -> Dec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::user::Profile;
     use crate::identity::user::UserName;
 
     fn rule(path: &str, allow: Allow) -> Rule {
@@ -209,12 +210,8 @@ mod tests {
     }
 
     fn user() -> User {
-        User {
-            name: UserName::parse("ada").unwrap(),
-            email: None,
-            display_name: None,
-            groups: vec!["staff".into()],
-        }
+        let profile = Profile { groups: vec!["staff".into()], ..Profile::default() };
+        User::new(UserName::parse("ada").unwrap(), profile)
     }
 
     fn found<'a>(rules: &'a Rules, path: &str, method: &Method) -> &'a Allow {

@@ -191,10 +191,10 @@ fn list(path: &Path) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     for account in loaded.users.iter() {
         let mut columns = vec![account.user.name.to_string()];
-        if !account.user.groups.is_empty() {
-            columns.push(format!("groups: {}", account.user.groups.join(",")));
+        if !account.user.groups().is_empty() {
+            columns.push(format!("groups: {}", account.user.groups().join(",")));
         }
-        columns.extend(account.user.email.as_deref().map(str::to_owned));
+        columns.extend(account.user.email().map(str::to_owned));
         columns.extend(account.must_change.then(|| "must change password".to_owned()));
         columns.extend(account.disabled.then(|| "disabled".to_owned()));
         writeln!(out, "{}", columns.join("\t"))?;

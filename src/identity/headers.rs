@@ -112,9 +112,10 @@ impl Values {
         let text = |text: &str| Some(encode([text])).filter(|value| !value.is_empty());
         Self {
             user: encode([user.name.as_str()]),
-            email: user.email.as_deref().and_then(text),
-            groups: Some(encode(user.groups.iter().map(|group| &**group))).filter(|value| !value.is_empty()),
-            name: user.display_name.as_deref().and_then(text),
+            email: user.email().and_then(text),
+            groups: Some(encode(user.groups().iter().map(|group| &**group)))
+                .filter(|value| !value.is_empty()),
+            name: user.display_name().and_then(text),
         }
     }
 }
@@ -189,10 +190,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::identity::user::Profile;
     use crate::identity::user::UserName;
 
     fn user(name: &str) -> User {
-        User { name: UserName::parse(name).unwrap(), email: None, display_name: None, groups: Vec::new() }
+        User::named(UserName::parse(name).unwrap())
     }
 
     fn request(names: &[&str]) -> HeaderMap {
@@ -301,10 +303,12 @@ mod tests {
 
     #[test]
     fn the_presets_set_the_names_that_apps_know() {
-        let mut ada = user("ada");
-        ada.email = Some("ada@example.org".into());
-        ada.display_name = Some("Ada Lovelace".into());
-        ada.groups = vec!["staff".into(), "a,b".into()];
+        let ada = Profile {
+            email: Some("ada@example.org".into()),
+            display_name: Some("Ada Lovelace".into()),
+            groups: vec!["staff".into(), "a,b".into()],
+        };
+        let ada = User::new(UserName::parse("ada").unwrap(), ada);
         for (names, prefix, person) in [
             (IdentityHeaders::default(), "x-forwarded-", "preferred-username"),
             (IdentityHeaders::remote_user(), "remote-", "name"),
@@ -327,8 +331,8 @@ mod tests {
         {
             assert_eq!(Values::of(&user(name)).user, value);
         }
-        let mut nobody = user("ada");
-        nobody.email = Some("".into());
+        let nobody = Profile { email: Some("".into()), ..Profile::default() };
+        let nobody = User::new(UserName::parse("ada").unwrap(), nobody);
         let mut headers = HeaderMap::new();
         IdentityHeaders::default().stamp(&mut headers, Some(&Values::of(&nobody)));
         assert_eq!(headers.len(), 1);

@@ -34,17 +34,50 @@ impl fmt::Display for UserName {
 pub struct User {
     /// The unique name.
     pub name: UserName,
-    /// The mail address, if known.
+    /// Nothing if it would be empty, as it mostly is: there may be a million users.
+    profile: Option<Box<Profile>>,
+}
+
+/// What may be known of a user beside the name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The mail address.
     pub email: Option<Box<str>>,
-    /// The name a person would say, if known.
+    /// The name a person would say.
     pub display_name: Option<Box<str>>,
     /// The groups the person is in, in the order the login gave them.
     pub groups: Vec<Box<str>>,
 }
 
 impl User {
+    /// A user of whom this is known.
+    pub fn new(name: UserName, profile: Profile) -> Self {
+        let profile = (profile != Profile::default()).then(|| Box::new(profile));
+        Self { name, profile }
+    }
+
+    /// A user of whom nothing but the name is known.
+    pub fn named(name: UserName) -> Self {
+        Self { name, profile: None }
+    }
+
+    /// The mail address, if known.
+    pub fn email(&self) -> Option<&str> {
+        self.profile.as_ref()?.email.as_deref()
+    }
+
+    /// The name a person would say, if known.
+    pub fn display_name(&self) -> Option<&str> {
+        self.profile.as_ref()?.display_name.as_deref()
+    }
+
+    /// The groups the person is in, in the order the login gave them.
+    pub fn groups(&self) -> &[Box<str>] {
+        self.profile.as_ref().map_or(&[], |profile| &profile.groups)
+    }
+
     /// Whether the person is in `group`.
     pub fn is_in(&self, group: &str) -> bool {
-        self.groups.iter().any(|own| &**own == group)
+        self.groups().iter().any(|own| &**own == group)
     }
 }

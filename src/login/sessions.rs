@@ -114,7 +114,7 @@ impl Login {
             return Ok(None);
         };
         self.revoke(visit, other).await?;
-        Ok(Some(format!("Done: {} is signed out.", other.record().family)))
+        Ok(Some(format!("Done: {} is signed out.", other.record().family())))
     }
 
     async fn revoke(&self, visit: &Visit, other: &Arc<Session>) -> Result<(), StoreError> {
@@ -166,7 +166,7 @@ fn row(session: &Session, now: Timestamp) -> SessionRow {
     let hosts: Vec<_> = hosts.into_iter().collect();
     SessionRow {
         id: session.reference().to_string(),
-        client: session.record().family.to_string(),
+        client: session.record().family().to_string(),
         address: session.client().0.to_string(),
         hosts: hosts.join(", "),
         began: Time { text: words::moment(times.began), machine: times.began.to_string() },

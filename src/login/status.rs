@@ -84,9 +84,9 @@ fn details<'a>(session: &'a Session, visit: &Visit) -> Details<'a> {
     let left = remaining(&times, &visit.lifetime, visit.now);
     Details {
         user: user.name.as_str(),
-        email: user.email.as_deref(),
-        name: user.display_name.as_deref(),
-        groups: &user.groups,
+        email: user.email(),
+        name: user.display_name(),
+        groups: user.groups(),
         began: times.began.to_string(),
         idle_seconds_left: left.idle.as_secs(),
         absolute_seconds_left: left.absolute.as_secs(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization;
 
+use crate::identity::user::Profile;
 use crate::identity::user::User;
 use crate::identity::user::UserName;
 use crate::login::hash::Cost;
@@ -38,7 +39,7 @@ impl Account {
     pub(crate) fn goes_on_as(&self, new: &Self) -> bool {
         let (old, own) = (&self.user, &new.user);
         let barred = new.disabled || (new.must_change && !self.must_change);
-        !barred && self.password == new.password && old.groups == own.groups && old.email == own.email
+        !barred && self.password == new.password && old.groups() == own.groups() && old.email() == own.email()
     }
 
     /// The account that `entry` describes under `name`, or what is wrong with it, each with the key it is about.
@@ -157,13 +158,13 @@ fn account(name: &str, entry: &Entry) -> Result<Account, Vec<(Option<&'static st
         return Err(problems);
     };
     let boxed = |text: &String| text.as_str().into();
+    let profile = Profile {
+        email: entry.email.as_ref().map(boxed),
+        display_name: entry.name.as_ref().map(boxed),
+        groups: entry.groups.iter().map(boxed).collect(),
+    };
     Ok(Account {
-        user: Arc::new(User {
-            name,
-            email: entry.email.as_ref().map(boxed),
-            display_name: entry.name.as_ref().map(boxed),
-            groups: entry.groups.iter().map(boxed).collect(),
-        }),
+        user: Arc::new(User::new(name, profile)),
         password,
         must_change: entry.must_change,
         disabled: entry.disabled,
@@ -201,8 +202,8 @@ mod tests {
         )
         .unwrap();
         let alice = users.get(&name("alice")).unwrap();
-        assert_eq!(alice.user.email.as_deref(), Some("a@example.com"));
-        assert_eq!(alice.user.display_name.as_deref(), Some("Alice A."));
+        assert_eq!(alice.user.email(), Some("a@example.com"));
+        assert_eq!(alice.user.display_name(), Some("Alice A."));
         assert!(alice.user.is_in("staff") && alice.must_change && !alice.disabled);
         assert!(users.get(&name("bob")).unwrap().disabled);
         assert_eq!(users.len(), 2);

@@ -24,8 +24,13 @@ pub struct Record {
     pub began: Timestamp,
     /// The limits as they were then.
     pub lifetime: Lifetime,
+}
+
+impl Record {
     /// Which kind of browser it was.
-    pub family: Family,
+    pub fn family(&self) -> Family {
+        self.user_agent.as_ref().map_or(Family::UNKNOWN, |agent| agent.family)
+    }
 }
 
 /// A client's address in 16 bytes.
@@ -55,9 +60,13 @@ impl Client {
     }
 }
 
-/// How a browser describes itself: printable ASCII, short enough to be kept with every session.
+/// How a browser describes itself: printable ASCII, short enough to be kept with every session; and its family, which
+/// what is left off may have told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserAgent(Box<str>);
+pub struct UserAgent {
+    text: Box<str>,
+    family: Family,
+}
 
 impl UserAgent {
     /// At most so many characters are kept.
@@ -71,12 +80,17 @@ impl UserAgent {
             .take(Self::MAX_CHARS)
             .collect();
         let kept = kept.trim();
-        (!kept.is_empty()).then(|| Self(kept.into()))
+        (!kept.is_empty()).then(|| Self { text: kept.into(), family: Family::of(text) })
+    }
+
+    /// What a store has kept; nothing if it is nothing that would be kept.
+    pub(super) fn kept(text: &str, family: Family) -> Option<Self> {
+        Self::clean(text).map(|agent| Self { family, ..agent })
     }
 
     /// The description as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 

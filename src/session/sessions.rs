@@ -386,7 +386,7 @@ impl<S: Store> Sessions<S> {
 fn is_elsewhere(session: &Session, request: &Request<'_>) -> bool {
     match request.policy.bind {
         Bind::Nothing => false,
-        Bind::UserAgent => session.record().family != Family::of(request.user_agent),
+        Bind::UserAgent => session.record().family() != Family::of(request.user_agent),
     }
 }
 

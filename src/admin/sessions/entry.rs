@@ -62,7 +62,7 @@ impl Entry {
             user: session.user().name.to_string(),
             client_address: session.client().0.to_string(),
             user_agent: agent.map(str::to_owned),
-            client: session.record().family.to_string(),
+            client: session.record().family().to_string(),
             hosts: tokens.hosts().iter().map(|token| token.host.to_string()).collect(),
             created_at: times.began.to_string(),
             last_seen_at: times.last_seen.to_string(),

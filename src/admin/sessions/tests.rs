@@ -53,8 +53,7 @@ impl Office {
     }
 
     async fn log_in(&self, name: &str) -> Arc<Session> {
-        let user =
-            User { name: UserName::parse(name).unwrap(), email: None, display_name: None, groups: vec![] };
+        let user = User::named(UserName::parse(name).unwrap());
         let login = NewLogin {
             user: Arc::new(user),
             host: Host::parse("app.example").unwrap(),

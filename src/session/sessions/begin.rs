@@ -8,7 +8,6 @@ use crate::clock::Timestamp;
 use crate::session::AtLimit;
 use crate::session::NewLogin;
 use crate::session::Settings;
-use crate::session::agent::Family;
 use crate::session::id::SessionId;
 use crate::session::lifetime::Why;
 use crate::session::live::Session;
@@ -128,7 +127,6 @@ impl<S: Store> Sessions<S> {
             user_agent: UserAgent::clean(agent).map(Box::new),
             began: now,
             lifetime: login.lifetime,
-            family: Family::of(agent),
         };
         let tokens = Tokens::first(self.shared_host(&login.host), token.hash(), now);
         Session::new(SessionId::generate(), record, tokens, now, 0)

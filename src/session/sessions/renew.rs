@@ -181,6 +181,6 @@ fn judge_token(
 /// Whether a token comes from where its session was begun, as far as can be told.
 fn sender(session: &Session, client: Client, family: Family) -> Sender {
     let record = session.record();
-    let same = record.family == family && record.client.is_near(client);
+    let same = record.family() == family && record.client.is_near(client);
     if same { Sender::Same } else { Sender::Different }
 }

@@ -61,12 +61,7 @@ pub(super) async fn begin<S: Store>(
 
 pub(super) fn login(user: &str, on: &str, lifetime: Lifetime) -> NewLogin {
     NewLogin {
-        user: Arc::new(User {
-            name: UserName::parse(user).unwrap(),
-            email: None,
-            display_name: None,
-            groups: Vec::new(),
-        }),
+        user: Arc::new(User::named(UserName::parse(user).unwrap())),
         host: host(on),
         client: ClientAddr([192, 0, 2, 7].into()),
         user_agent: Some(BROWSER.to_owned()),

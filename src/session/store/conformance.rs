@@ -9,11 +9,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::identity::user::Profile;
 use crate::identity::user::User;
 use crate::identity::user::UserName;
 use crate::net::ClientAddr;
 use crate::net::Host;
-use crate::session::agent::Family;
 use crate::session::id::SessionId;
 use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Verdict;
@@ -57,8 +57,8 @@ async fn what_was_created_is_found(store: &impl Store) {
         assert_eq!((found.times(), found.tokens()), (session.times(), session.tokens()));
         let (found, expected) = (found.record(), session.record());
         assert_eq!(
-            (&found.user, found.client, found.family),
-            (&expected.user, expected.client, expected.family)
+            (&found.user, found.client, found.family()),
+            (&expected.user, expected.client, expected.family())
         );
         assert_eq!((&found.user_agent, found.lifetime), (&expected.user_agent, expected.lifetime));
     }
@@ -298,19 +298,17 @@ fn offering(session: &Session) -> Tokens {
 
 /// A new session of somebody, as a login would make it.
 pub(crate) fn session_of(user: &str, lifetime: Lifetime, now: Timestamp) -> Arc<Session> {
-    let user = User {
-        name: name(user),
+    let profile = Profile {
         email: Some("ada@example.com".into()),
         display_name: None,
         groups: vec!["staff".into(), "größe".into()],
     };
     let record = Record {
-        user: Arc::new(user),
+        user: Arc::new(User::new(name(user), profile)),
         client: ClientAddr([192, 0, 2, 7].into()).into(),
         user_agent: UserAgent::clean("Mozilla/5.0 (X11; Linux) Firefox/140.0").map(Box::new),
         began: now,
         lifetime,
-        family: Family::of("Firefox/ Linux"),
     };
     let tokens = Tokens::first(Arc::new(host()), Token::generate().hash(), now);
     Arc::new(Session::new(SessionId::generate(), record, tokens, now, 0))

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::crypto::Keys;
 use crate::crypto::Mac;
+use crate::identity::user::Profile;
 use crate::identity::user::User;
 use crate::identity::user::UserName;
 use crate::net::ClientAddr;
@@ -140,15 +141,15 @@ struct BodyOfHost<'a> {
 
 impl<'a> Body<'a> {
     fn of(record: &'a Record, tokens: &'a Tokens) -> Self {
-        let Record { user, client, user_agent, began, lifetime, family } = record;
+        let Record { user, client, user_agent, began, lifetime } = record;
         Self {
             user: user.name.as_str(),
-            email: user.email.as_deref(),
-            display_name: user.display_name.as_deref(),
-            groups: user.groups.iter().map(|group| &**group).collect(),
+            email: user.email(),
+            display_name: user.display_name(),
+            groups: user.groups().iter().map(|group| &**group).collect(),
             client: ClientAddr::from(*client).0,
             user_agent: user_agent.as_deref().map(UserAgent::as_str),
-            family: family.number(),
+            family: record.family().number(),
             began: began.as_millis(),
             idle_secs: lifetime.idle().as_secs(),
             absolute_secs: lifetime.absolute().as_secs(),
@@ -157,20 +158,20 @@ impl<'a> Body<'a> {
     }
 
     fn parse(self) -> Option<(Record, Tokens)> {
-        let user = User {
-            name: UserName::parse(self.user)?,
+        let profile = Profile {
             email: self.email.map(Box::from),
             display_name: self.display_name.map(Box::from),
             groups: self.groups.into_iter().map(Box::from).collect(),
         };
+        let family = Family::from_number(self.family);
+        let agent = self.user_agent.and_then(|text| UserAgent::kept(text, family));
         let secs = Duration::from_secs;
         let record = Record {
-            user: Arc::new(user),
+            user: Arc::new(User::new(UserName::parse(self.user)?, profile)),
             client: ClientAddr(self.client).into(),
-            user_agent: self.user_agent.and_then(UserAgent::clean).map(Box::new),
+            user_agent: agent.map(Box::new),
             began: Timestamp::from_millis(self.began),
             lifetime: Lifetime::new(secs(self.idle_secs), secs(self.absolute_secs))?,
-            family: Family::from_number(self.family),
         };
         let tokens: Option<Vec<_>> = self.tokens.into_iter().map(BodyOfHost::parse).collect();
         Some((record, Tokens::of_hosts(tokens?)))
