@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod hash_password;
 pub mod quickstart;
 pub mod schema;
@@ -64,6 +65,8 @@ pub enum Command {
     Users(users::Users),
     /// List sessions of a running gateway, and end them
     Sessions(sessions::SessionsArgs),
+    /// Look at a live site from outside: how its sessions measure up, and what mends them
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Arguments of `vestibule serve`.
@@ -94,6 +97,9 @@ pub enum Failure {
     /// It failed on the way.
     #[error("{}", causes(.0.as_ref()))]
     Running(#[from] anyhow::Error),
+    /// It did, and what it found is not good; it has said so.
+    #[error("something is not as it should be")]
+    Told,
 }
 
 impl Failure {
@@ -101,7 +107,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Config(_) => 2,
-            Self::Running(_) => 1,
+            Self::Running(_) | Self::Told => 1,
         }
     }
 }
@@ -122,6 +128,7 @@ pub fn main() -> ExitCode {
     let text = match &failure {
         Failure::Config(problems) => format!("{problems}\n"),
         Failure::Usage(_) | Failure::Running(_) => format!("vestibule: {failure}\n"),
+        Failure::Told => String::new(),
     };
     // Standard error may be closed: there is nobody left to tell.
     drop(io::stderr().write_all(text.as_bytes()));
@@ -138,6 +145,7 @@ impl Command {
             Self::Store(args) => store::run(&args),
             Self::Users(args) => Ok(users::run(args)?),
             Self::Sessions(args) => sessions::run(args),
+            Self::Doctor(args) => doctor::run(&args),
             Self::Check(args) => check::run(&args),
             Self::Schema => schema::run(),
         }
@@ -174,6 +182,12 @@ fn found_config() -> Result<PathBuf, Failure> {
 /// What a configuration may ask of this machine.
 pub(crate) fn outside() -> Outside<'static> {
     Outside { variable: &variable, certificate_names: &certificate_names, users: &users }
+}
+
+/// Whoever has seen enough, such as `head`, is no failure.
+pub(crate) fn unless_nobody_reads(error: anyhow::Error) -> anyhow::Result<()> {
+    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    if error.downcast_ref().is_some_and(closed) { Ok(()) } else { Err(error) }
 }
 
 fn variable(name: &str) -> Option<String> {

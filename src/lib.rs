@@ -30,8 +30,9 @@ pub mod upstream;
 // Which app a request is for.
 pub mod route;
 
-// Conversations of our own: logging in and out; health and figures.
+// Conversations of our own: logging in and out; health and figures; a site looked at from outside.
 pub mod admin;
+pub mod doctor;
 pub mod login;
 
 // One request, from admission to answer.

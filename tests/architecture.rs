@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["access", "telemetry"],
     &["server", "session", "upstream"],
     &["route"],
-    &["admin", "login"],
+    &["admin", "doctor", "login"],
     &["pipeline"],
     &["config"],
     &["app"],

@@ -109,7 +109,7 @@ pub fn run(arguments: SessionsArgs) -> Result<(), Failure> {
             agreed.and_then(|()| end_all(&socket, json))
         }
     }
-    .or_else(unless_nobody_reads)
+    .or_else(cli::unless_nobody_reads)
     .map_err(Failure::Running)
 }
 
@@ -265,10 +265,4 @@ fn sessions(count: usize) -> String {
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-/// Whoever has seen enough, such as `head`, is no failure.
-fn unless_nobody_reads(error: anyhow::Error) -> anyhow::Result<()> {
-    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    if error.downcast_ref().is_some_and(closed) { Ok(()) } else { Err(error) }
 }

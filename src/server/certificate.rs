@@ -19,7 +19,7 @@ use crate::net::Host;
 use crate::server::CertificateFiles;
 
 pub mod development;
-mod expiry;
+pub(crate) mod expiry;
 
 /// A certificate cannot be used.
 #[derive(Debug, Error)]

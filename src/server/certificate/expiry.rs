@@ -13,7 +13,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// The `notAfter` of an X.509 certificate (RFC 5280 §4.1), or nothing if this is not one.
-pub(super) fn not_after(der: &[u8]) -> Option<Timestamp> {
+pub(crate) fn not_after(der: &[u8]) -> Option<Timestamp> {
     let (tag, certificate, _) = element(der)?;
     let (inner, mut rest, _) = element(certificate)?;
     if (tag, inner) != (SEQUENCE, SEQUENCE) {

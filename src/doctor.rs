@@ -1,0 +1,115 @@
+//! A site looked at from outside: how its sessions measure up, what shows it, and which setting mends it.
+//!
+//! Looking (`look`, `client`) and judging (`check`) are apart: looking notes [what was seen](seen), and checks are pure
+//! functions over it. The site may be anybody's, so nothing it says is believed to be harmless: `client` bounds it, and
+//! [`shown`] is the only way from its bytes into a report.
+
+pub mod catalogue;
+mod check;
+mod client;
+mod cookie;
+pub mod finding;
+mod look;
+mod old_tls;
+mod page;
+mod samples;
+mod seen;
+mod shown;
+mod target;
+mod tls;
+mod value;
+
+use std::path::Path;
+
+use tokio::time::timeout;
+
+use crate::clock::Timestamp;
+use crate::doctor::client::Client;
+use crate::doctor::finding::Finding;
+use crate::doctor::finding::Status;
+use crate::doctor::seen::Seen;
+use crate::doctor::shown::shown_url;
+use crate::doctor::tls::Tls;
+
+pub use crate::doctor::target::Target;
+pub use crate::doctor::target::TargetError;
+pub use crate::doctor::tls::Trust;
+
+/// What to look at, and how.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The site.
+    pub target: Target,
+    /// The session cookie's name, where it does not look like one.
+    pub cookie: Option<String>,
+    /// The port of plain HTTP, where it is not 80.
+    pub http_port: Option<u16>,
+    /// Certificates to trust beside the system's.
+    pub ca_file: Option<&'a Path>,
+}
+
+/// What a look came to.
+#[derive(Debug)]
+pub struct Report {
+    /// The address that was looked at, without what may be secret in it.
+    pub url: String,
+    /// When it began.
+    pub at: Timestamp,
+    /// How many requests were made.
+    pub requests: usize,
+    /// Every check, the worst first.
+    pub findings: Vec<Finding>,
+    /// What could not be looked at.
+    pub troubles: Vec<String>,
+}
+
+/// Why nothing was looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum DoctorError {
+    /// A file that was named cannot be used.
+    #[error("{0}")]
+    CaFile(String),
+    /// The site did not answer.
+    #[error("{url} cannot be looked at: {reason}")]
+    Unreachable {
+        /// The site.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl Report {
+    /// How many checks came to `status`.
+    pub fn count(&self, status: Status) -> usize {
+        self.findings.iter().filter(|finding| finding.status == status).count()
+    }
+}
+
+/// Looks at a site as strangers see it: GET alone, at most twenty requests, none to another host.
+///
+/// # Errors
+/// If it does not answer at all.
+pub async fn examine(order: Order<'_>, now: Timestamp) -> Result<Report, DoctorError> {
+    let tls = Tls::new(order.ca_file, Trust::Observed).map_err(DoctorError::CaFile)?;
+    let mut client = Client::new(order.target.clone(), tls, look::MOST_REQUESTS, look::PACE);
+    let mut seen = Seen::nothing(order.target, order.cookie, now);
+    let looking = look::look(&mut client, &mut seen, order.http_port);
+    if timeout(look::LONGEST, looking).await.is_err() {
+        seen.troubles.push(format!(
+            "time was up after {} s; what was seen until then counts",
+            look::LONGEST.as_secs()
+        ));
+    }
+    let url = shown_url(seen.target.url());
+    if seen.front.is_empty() {
+        let reason = seen.troubles.first().cloned().unwrap_or_else(|| "it does not answer".to_owned());
+        return Err(DoctorError::Unreachable { url, reason });
+    }
+    let away =
+        seen.led_away.iter().map(|next| format!("it leads to {}, which was not looked at", shown_url(next)));
+    seen.troubles.extend(away.collect::<Vec<_>>());
+    let mut findings = check::passive(&seen);
+    findings.sort_by_key(|finding| finding.status);
+    Ok(Report { url, at: now, requests: client.made(), findings, troubles: seen.troubles })
+}

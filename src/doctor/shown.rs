@@ -1,0 +1,70 @@
+//! What a foreign server said, as it may stand in a report: no byte of it can play tricks on a terminal or fill a screen.
+
+/// No quotation is longer, in characters of the original.
+const LONGEST: usize = 80;
+
+/// `bytes` with everything but printable ASCII written as an escape, and cut.
+///
+/// Only ASCII: what hides or reorders text (controls, bidirectional marks, look-alikes) is beyond it.
+pub(crate) fn shown(bytes: impl AsRef<[u8]>) -> String {
+    let bytes = bytes.as_ref();
+    let kept = bytes.get(..LONGEST).unwrap_or(bytes);
+    let cut = if kept.len() < bytes.len() { "…" } else { "" };
+    // `escape_ascii` also escapes quotes and backslashes; quotes are harmless and common.
+    let escaped = kept.escape_ascii().to_string().replace("\\\"", "\"").replace("\\'", "'");
+    format!("{escaped}{cut}")
+}
+
+/// A URL without what may be secret in it: user, query, fragment, and what follows a semicolon in its path, where some
+/// apps carry a session.
+pub(crate) fn shown_url(url: &url::Url) -> String {
+    let path = url.path().split(';').next().unwrap_or_default();
+    let more = if url.query().is_some() || path.len() < url.path().len() { "?…" } else { "" };
+    let origin = url.origin().ascii_serialization();
+    format!("{}{more}", shown(format!("{origin}{path}")))
+}
+
+/// The path alone, in the same way.
+pub(crate) fn shown_path(url: &url::Url) -> String {
+    let path = url.path().split(';').next().unwrap_or_default();
+    let more = if url.query().is_some() || path.len() < url.path().len() { "?…" } else { "" };
+    format!("{}{more}", shown(path))
+}
+
+/// How a number of things is said.
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_quotation_cannot_play_tricks_on_a_terminal() {
+        assert_eq!(shown(b"a\x1b[2J\r\n\x00b"), "a\\x1b[2J\\r\\n\\x00b");
+        assert_eq!(shown("x\u{202e}y"), "x\\xe2\\x80\\xaey");
+        assert_eq!(shown("say \"it's\""), "say \"it's\"");
+    }
+
+    #[test]
+    fn a_quotation_is_short() {
+        assert_eq!(shown([b'a'; 1000]).chars().count(), LONGEST + 1);
+    }
+
+    #[test]
+    fn what_may_be_a_session_in_an_address_is_not_shown() {
+        let url = url::Url::parse("https://ann:pw@app.example/x;jsessionid=1234?sid=5#f").unwrap();
+        assert_eq!(shown_url(&url), "https://app.example/x?…");
+        assert_eq!(shown_path(&url), "/x?…");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_printable_text_comes_out(bytes: Vec<u8>) {
+            let text = shown(&bytes);
+            prop_assert!(text.chars().all(|char| char == '…' || (' '..='~').contains(&char)), "{text:?}");
+        }
+    }
+}
