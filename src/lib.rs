@@ -13,10 +13,11 @@ pub mod files;
 pub mod net;
 mod syntax;
 
-// Words: who somebody is, what headers say, what pages look like.
+// Words: who somebody is, what headers say, what pages look like, what an app's cookies are.
 pub mod headers;
 pub mod identity;
 pub mod pages;
+pub mod vault;
 
 // Rules: what is allowed, what is told.
 pub mod access;

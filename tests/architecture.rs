@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// The rooms by layer, lowest first; a room may import from lower layers and from its own room.
 const LAYERS: &[&[&str]] = &[
     &["body", "clock", "crypto", "files", "net", "syntax"],
-    &["headers", "identity", "pages"],
+    &["headers", "identity", "pages", "vault"],
     &["access", "telemetry"],
     &["server", "session", "upstream"],
     &["route"],
