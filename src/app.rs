@@ -35,9 +35,12 @@ use crate::login;
 use crate::login::Login;
 use crate::net::Host;
 use crate::net::Scheme;
+use crate::pipeline;
 use crate::pipeline::Gateway;
 use crate::pipeline::Shared;
+use crate::pipeline::VaultSite;
 use crate::pipeline::Visitor;
+use crate::pipeline::Visitors;
 use crate::route::Site;
 use crate::server;
 use crate::server::BindError;
@@ -57,6 +60,7 @@ use crate::session::store::disk::DiskError;
 use crate::session::store::memory::Memory;
 use crate::session::store::redis::Redis;
 use crate::session::store::row::Rows;
+use crate::session::vault::VaultKeys;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
@@ -297,13 +301,19 @@ fn compose(
     if let Some(login) = &config.login.host {
         sessions = sessions.shared_by(&login.sites);
     }
+    let vaults: Vec<Option<VaultSite>> = config.sites.iter().map(vault_site).collect();
+    if vaults.iter().any(Option::is_some) {
+        sessions = sessions.keeping_cookies(VaultKeys::new(&keys));
+    }
     let sessions = Arc::new(sessions);
     let login = Login::new(&config.login, &keys, Arc::clone(&sessions), audit.clone(), clock.clone())?;
     let ways = config.sites.iter().map(|site| Upstream::new(site.upstream.clone()).map(Arc::new));
     let upstreams = ways.collect::<Result<Vec<_>, _>>()?;
     // It lives as long as the process, and is compared on every request.
     let cookie_name: &'static str = config.sessions.cookie_name.leak();
-    let reserved_cookies = [cookie_name].into_iter().chain(login::reserved_cookies()).collect();
+    let of_vaults = pipeline::reserved_cookies(&vaults);
+    let reserved_cookies =
+        [cookie_name].into_iter().chain(login::reserved_cookies()).chain(of_vaults).collect();
     Ok(Shared {
         sites: config.sites,
         login_host: config.login.host,
@@ -312,6 +322,8 @@ fn compose(
         max_headers: config.limits.headers,
         body_patience: config.limits.idle_timeout,
         login: Arc::new(login),
+        vaults,
+        visitors: Visitors::new(&keys),
         cookie_name,
         reserved_cookies,
         upstreams,
@@ -322,6 +334,13 @@ fn compose(
         clock,
         https_port,
     })
+}
+
+/// The site's part in the vault, if its cookies are kept there.
+fn vault_site(site: &Site) -> Option<VaultSite> {
+    // It lives as long as the process, as the other cookies' names do.
+    let cookie = || Visitors::cookie_name(&site.mount).leak();
+    site.vault_name().map(|name| VaultSite { name: name.into(), cookie: cookie() })
 }
 
 fn serve(server: Server, options: Options, shared: &Arc<Shared>) -> Result<Running, server::StartError> {

@@ -165,8 +165,16 @@ impl Sealer {
     ///
     /// # Panics
     /// If the system has no randomness for the nonce.
-    #[expect(clippy::expect_used, reason = "sealing fails only without randomness or beyond 64 GiB")]
     pub fn seal(&self, plain: &[u8], bound_to: &[u8]) -> String {
+        base64url(&self.seal_bytes(plain, bound_to))
+    }
+
+    /// The same as bytes, for what is kept and not sent.
+    ///
+    /// # Panics
+    /// If the system has no randomness for the nonce.
+    #[expect(clippy::expect_used, reason = "sealing fails only without randomness or beyond 64 GiB")]
+    pub fn seal_bytes(&self, plain: &[u8], bound_to: &[u8]) -> Vec<u8> {
         let mut buffer = plain.to_vec();
         let nonce = self
             .newest
@@ -174,15 +182,19 @@ impl Sealer {
             .expect("sealing a short value cannot fail");
         let mut out = nonce.as_ref().to_vec();
         out.append(&mut buffer);
-        base64url(&out)
+        out
     }
 
     /// What was sealed, or nothing if the text was not made by [`Sealer::seal`] with one of these keys and this
     /// `bound_to`.
     pub fn open(&self, sealed: &[u8], bound_to: &[u8]) -> Option<Vec<u8>> {
-        let bytes = from_base64url(sealed)?;
+        self.open_bytes(&from_base64url(sealed)?, bound_to)
+    }
+
+    /// The same for what [`Sealer::seal_bytes`] made.
+    pub fn open_bytes(&self, sealed: &[u8], bound_to: &[u8]) -> Option<Vec<u8>> {
         let mut keys = std::iter::once(&self.newest).chain(&self.older);
-        keys.find_map(|key| open(key, bytes.clone(), bound_to))
+        keys.find_map(|key| open(key, sealed.to_vec(), bound_to))
     }
 }
 

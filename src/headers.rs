@@ -1,5 +1,6 @@
 //! Header fields in and out, as pure functions over a `HeaderMap`.
 
+pub mod app_cookies;
 pub mod cookies;
 pub mod forwarded;
 pub mod harden;

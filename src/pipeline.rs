@@ -9,6 +9,7 @@ mod fault;
 mod finish;
 mod forward;
 mod gate;
+mod kept;
 mod own;
 mod presence;
 mod refuse;
@@ -47,6 +48,9 @@ use crate::upstream::Client;
 use crate::upstream::Upstream;
 
 pub use crate::pipeline::finish::Finished;
+pub use crate::pipeline::kept::VaultSite;
+pub use crate::pipeline::kept::reserved_cookies;
+pub use crate::pipeline::kept::visitor::Visitors;
 pub use crate::pipeline::reply::ReplyBody;
 pub use crate::pipeline::reply::StreamError;
 pub use crate::pipeline::visitor::Visitor;
@@ -71,6 +75,10 @@ pub struct Shared {
     pub same_site: SameSite,
     /// All cookies that are ours: an app neither sees nor sets them.
     pub reserved_cookies: Vec<&'static str>,
+    /// The sites whose cookies are kept for the browser, by the sites' ids.
+    pub vaults: Vec<Option<VaultSite>>,
+    /// What seals these cookies for who is not logged in.
+    pub visitors: Visitors,
     /// Whose word about the client is believed.
     pub trusted_proxies: TrustedProxies,
     /// How long a request's body may keep its reader waiting.

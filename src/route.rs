@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::access::csrf::Csrf;
 use crate::access::path::CanonicalPath;
 use crate::access::rules::Rules;
-use crate::headers::harden::AppCookies;
+use crate::headers::app_cookies::AppCookies;
+use crate::headers::app_cookies::Keeping;
 use crate::headers::harden::ResponsePolicy;
 use crate::headers::harden::SiteData;
 use crate::identity::headers::IdentityHeaders;
@@ -66,6 +68,16 @@ pub struct Site {
     pub upstream: crate::upstream::Settings,
 }
 
+impl Site {
+    /// What the vault knows the site by, whatever its place in the configuration; nothing if none of its cookies are
+    /// kept there.
+    pub fn vault_name(&self) -> Option<String> {
+        let keeps = self.mode == Mode::Enforce && self.responses.cookies.keep_any();
+        let host = self.hosts.first().filter(|_| keeps)?;
+        Some(format!("{host}{}", self.mount))
+    }
+}
+
 /// The one place to log in for all sites, on a host of its own.
 #[derive(Clone, Debug)]
 pub struct LoginHost {
@@ -103,13 +115,18 @@ pub struct Desk {
     pub session: Policy,
     /// The shortest limits of all sites with a login here.
     pub lifetime: Lifetime,
-    /// Whether the apps' cookies go with their user: if one of these sites says so.
-    pub cookies: AppCookies,
+    /// What becomes of the apps' cookies on each of these sites: they go with their user if one of them says so.
+    pub cookies: Vec<Arc<AppCookies>>,
     /// What browsers are asked to throw away at logout: whatever one of these sites asks for.
     pub clear_at_logout: Vec<SiteData>,
 }
 
 impl Desk {
+    /// Whether a cookie of an app's goes with its user.
+    pub fn takes_away(&self, name: &[u8]) -> bool {
+        self.cookies.iter().any(|cookies| cookies.of(name) != Keeping::Pass)
+    }
+
     fn of(sites: &[Rc<Site>]) -> Option<Self> {
         let mut with_login: Vec<&Rc<Site>> = sites.iter().filter(|site| site.login).collect();
         with_login.sort_by_key(|site| site.id);
@@ -118,21 +135,17 @@ impl Desk {
             site: Some(Rc::clone(first)),
             session: first.session,
             lifetime: first.lifetime,
-            cookies: first.responses.cookies,
+            cookies: with_login.iter().map(|site| Arc::clone(&site.responses.cookies)).collect(),
             clear_at_logout: with_login
                 .iter()
                 .flat_map(|site| &site.responses.clear_at_logout)
                 .copied()
                 .collect(),
         };
-        Some(rest.iter().fold(alone, |desk, site| Self {
-            lifetime: desk.lifetime.shorter(&site.lifetime),
-            cookies: match site.responses.cookies {
-                AppCookies::Harden => AppCookies::Harden,
-                AppCookies::Pass => desk.cookies,
-            },
-            ..desk
-        }))
+        Some(
+            rest.iter()
+                .fold(alone, |desk, site| Self { lifetime: desk.lifetime.shorter(&site.lifetime), ..desk }),
+        )
     }
 }
 
@@ -162,13 +175,8 @@ impl Routes {
         if let Some((login, lifetime)) = login.and_then(|login| Some((login, login.lifetime()?))) {
             by_host.insert(login.host.clone(), Vec::new());
             let session = login.session;
-            let desk = Desk {
-                site: None,
-                session,
-                lifetime,
-                cookies: AppCookies::Pass,
-                clear_at_logout: Vec::new(),
-            };
+            let desk =
+                Desk { site: None, session, lifetime, cookies: Vec::new(), clear_at_logout: Vec::new() };
             desks.insert(login.host.clone(), desk);
         }
         Self { by_host, desks }
@@ -230,7 +238,7 @@ mod tests {
                 hsts: Hsts::Off,
                 frame_ancestors: None,
                 cache: CachePolicy::App,
-                cookies: AppCookies::Pass,
+                cookies: Arc::new(AppCookies::all(Keeping::Pass)),
                 clear_at_logout: Vec::new(),
             },
             service_workers: ServiceWorkers::Deny,
@@ -260,7 +268,7 @@ mod tests {
         wiki.lifetime = times(60, 300);
         let mut shop = site(2, &["a.example"], "/shop/deep");
         shop.lifetime = times(90, 200);
-        shop.responses.cookies = AppCookies::Harden;
+        shop.responses.cookies = Arc::new(AppCookies::all(Keeping::Harden));
         let mut slow = site(3, &["slow.example"], "/");
         slow.lifetime = times(100, 150);
         let sites = vec![open, wiki, shop, slow];
@@ -269,7 +277,8 @@ mod tests {
         let routes = Routes::new(sites, Some(&login));
         let found = routes.desk(&host("a.example")).unwrap();
         let id = found.site.as_ref().map(|site| site.id);
-        assert_eq!((id, found.lifetime, found.cookies), (Some(1), times(60, 200), AppCookies::Harden));
+        assert_eq!((id, found.lifetime), (Some(1), times(60, 200)));
+        assert!(found.takes_away(b"sid") && !routes.desk(&host("slow.example")).unwrap().takes_away(b"sid"));
         assert!(routes.desk(&host("open.example")).is_none() && routes.desk(&host("b.example")).is_none());
         let found = routes.desk(&login.host).unwrap();
         assert_eq!((found.site.is_none(), found.lifetime), (true, times(100, 200)));

@@ -17,6 +17,7 @@ pub mod store;
 mod striped;
 pub mod token;
 pub mod tokens;
+pub mod vault;
 
 use std::sync::Arc;
 use std::time::Duration;

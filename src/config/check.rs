@@ -5,6 +5,7 @@
 
 mod clocks;
 mod conflicts;
+mod cookies;
 mod identity;
 mod limits;
 mod listen;

@@ -13,7 +13,7 @@ use crate::config::findings::Findings;
 use crate::config::read;
 use crate::config::read::Read;
 use crate::config::tree::Node;
-use crate::headers::harden::AppCookies;
+use crate::headers::app_cookies::Keeping;
 use crate::headers::harden::CachePolicy;
 use crate::headers::harden::SiteData;
 use crate::route::Mode;
@@ -122,7 +122,7 @@ pub(crate) trait Choice: Copy + PartialEq + 'static {
 
 choice!(Mode { "enforce" => Self::Enforce, "observe" => Self::Observe, });
 choice!(Csrf { "same_origin" => Self::SameOrigin, "report" => Self::Report, "off" => Self::Off, });
-choice!(AppCookies { "harden" => Self::Harden, "pass" => Self::Pass, } later ["vault", "default", "expose", "per_cookie"]);
+choice!(Keeping { "harden" => Self::Harden, "vault" => Self::Vault, "pass" => Self::Pass, });
 choice!(CachePolicy { "no-store" => Self::NoStore, "private" => Self::Private, "app" => Self::App, });
 choice!(SiteData { "cache" => Self::Cache, "storage" => Self::Storage, });
 choice!(ServiceWorkers { "deny" => Self::Deny, "allow" => Self::Allow, });

@@ -80,21 +80,55 @@ pub fn strip(headers: &mut HeaderMap, reserved: &[&str]) {
     }
 }
 
+/// Leaves of the request's one `Cookie` line what browsers may send to an app whose other cookies are kept for them: the
+/// pairs whose name `passes`, if nothing more could be read in them than that (COOKIE-19).
+pub fn keep_only(headers: &mut HeaderMap, passes: impl Fn(&[u8]) -> bool) {
+    let Some(line) = headers.get(COOKIE) else { return };
+    let clean = |piece: &&[u8]| {
+        let mut halves = piece.splitn(2, |byte| *byte == b'=');
+        let (name, value) = (halves.next().unwrap_or_default(), halves.next());
+        is_token(name) && passes(name) && value.is_some_and(|value| !hides_a_pair(value))
+    };
+    let kept: Vec<&[u8]> = pieces(line.as_bytes()).map(<[u8]>::trim_ascii).filter(clean).collect();
+    match HeaderValue::from_bytes(&kept.join(&b"; "[..])) {
+        Ok(line) if !kept.is_empty() => headers.insert(COOKIE, line),
+        Ok(_) | Err(_) => headers.remove(COOKIE),
+    };
+}
+
+/// Whether a parser that splits at spaces, commas or quotes could find a further pair in a cookie's value.
+fn hides_a_pair(value: &[u8]) -> bool {
+    let noise = value.iter().position(|byte| is_noise(*byte));
+    noise.and_then(|noise| value.get(noise..)).is_some_and(|rest| rest.contains(&b'='))
+}
+
 /// Whether some parser could read `piece`, the text between two semicolons, as a cookie of one of these names.
 pub(crate) fn reads_as_any(piece: &[u8], reserved: &[&str]) -> bool {
     reserved.iter().any(|name| begins_as(piece, name.as_bytes()) || continues_as(piece, name.as_bytes()))
 }
 
-/// `Set-Cookie` lines that expire every cookie of the request but those named in `reserved`: what an app left in the
-/// browser must not greet the next person. Cookies of other paths are not seen here, and stay.
-pub fn expire_others(headers: &HeaderMap, reserved: &[&str]) -> Vec<HeaderValue> {
-    expire_all(headers.get_all(COOKIE), reserved)
+/// `Set-Cookie` lines that expire every cookie of the request whose name `goes`, but those named in `reserved`: what an
+/// app left in the browser must not greet the next person. Cookies of other paths are not seen here, and stay.
+pub fn expire_others(
+    headers: &HeaderMap,
+    reserved: &[&str],
+    goes: impl Fn(&[u8]) -> bool,
+) -> Vec<HeaderValue> {
+    expire(headers.get_all(COOKIE), reserved, goes)
 }
 
-/// The same of these `Cookie` lines.
+/// The same of all in these `Cookie` lines.
 pub fn expire_all<'a>(
     lines: impl IntoIterator<Item = &'a HeaderValue>,
     reserved: &[&str],
+) -> Vec<HeaderValue> {
+    expire(lines, reserved, |_| true)
+}
+
+fn expire<'a>(
+    lines: impl IntoIterator<Item = &'a HeaderValue>,
+    reserved: &[&str],
+    goes: impl Fn(&[u8]) -> bool,
 ) -> Vec<HeaderValue> {
     let others = lines
         .into_iter()
@@ -102,7 +136,8 @@ pub fn expire_all<'a>(
         .flat_map(pieces)
         .filter(|piece| !reads_as_any(piece, reserved));
     let names = others.filter_map(|piece| piece.split(|byte| *byte == b'=').next()).map(<[u8]>::trim_ascii);
-    names.filter(|name| is_token(name)).take(MOST_EXPIRED).filter_map(expired).collect()
+    let names = names.filter(|name| is_token(name) && goes(name));
+    names.take(MOST_EXPIRED).filter_map(expired).collect()
 }
 
 /// More cookies than browsers keep for a host are an attack, not an app's (RFC 6265bis §6.1).

@@ -3,6 +3,8 @@
 //! Runs on every answer, so the usual one costs a few removals and insertions of constants and no allocation. It never
 //! weakens what an app says more strictly itself, and never touches a body.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -18,6 +20,8 @@ use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::header::X_FRAME_OPTIONS;
 
 use crate::clock::Timestamp;
+use crate::headers::app_cookies::AppCookies;
+use crate::headers::app_cookies::Keeping;
 use crate::headers::set_cookie;
 pub use crate::headers::set_cookie::CookieReport;
 use crate::net::Authority;
@@ -59,15 +63,6 @@ pub enum CachePolicy {
     App,
 }
 
-/// What becomes of the app's own cookies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppCookies {
-    /// Attributes are made safe; names and values stay.
-    Harden,
-    /// They pass as they are.
-    Pass,
-}
-
 /// What a browser can be asked to throw away (W3C Clear Site Data §3.1). Not cookies: that would take those of all the
 /// neighbours below the same registrable domain with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +95,7 @@ pub struct ResponsePolicy {
     /// Caching of protected answers.
     pub cache: CachePolicy,
     /// The app's own cookies.
-    pub cookies: AppCookies,
+    pub cookies: Arc<AppCookies>,
     /// What browsers are asked to throw away at logout.
     pub clear_at_logout: Vec<SiteData>,
 }
@@ -163,7 +158,7 @@ pub struct Hardened {
 /// Makes an app's answer safe.
 pub fn harden(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<'_>) -> Hardened {
     remove_internal(headers);
-    let cookies = set_cookie::harden(headers, policy.cookies, answer);
+    let cookies = set_cookie::harden(headers, &policy.cookies, answer);
     let site_data = keep_our_site_data(headers);
     transport_security(headers, &policy.hsts, answer.transport);
     if let Some(sources) = &policy.frame_ancestors {
@@ -182,7 +177,7 @@ pub fn harden(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<
 
 /// Takes out of an app's answer what would touch our own session, and nothing else: for a site that is only observed.
 pub fn protect_ours(headers: &mut HeaderMap, answer: &Answer<'_>) -> Hardened {
-    let cookies = set_cookie::harden(headers, AppCookies::Pass, answer);
+    let cookies = set_cookie::harden(headers, &AppCookies::all(Keeping::Pass), answer);
     Hardened { cookies, site_data: keep_our_site_data(headers), shared: false }
 }
 
@@ -230,15 +225,8 @@ fn keep_our_site_data(headers: &mut HeaderMap) -> bool {
     if !headers.contains_key(CLEAR_SITE_DATA) {
         return false;
     }
-    let lines = headers.get_all(CLEAR_SITE_DATA).iter().map(HeaderValue::as_bytes);
-    let words: Vec<&[u8]> =
-        lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).collect();
-    let ours = |word: &&&[u8]| {
-        let word = word.strip_prefix(b"\"").unwrap_or(word);
-        let word = word.strip_suffix(b"\"").unwrap_or(word);
-        word == b"*" || word.eq_ignore_ascii_case(b"cookies")
-    };
-    let kept: Vec<&[u8]> = words.iter().filter(|word| !ours(word)).copied().collect();
+    let words: Vec<&[u8]> = site_data(headers).collect();
+    let kept: Vec<&[u8]> = words.iter().filter(|word| !means_cookies(word)).copied().collect();
     if kept.len() == words.len() {
         return false;
     }
@@ -252,6 +240,22 @@ fn keep_our_site_data(headers: &mut HeaderMap) -> bool {
         Ok(_) | Err(_) => headers.remove(CLEAR_SITE_DATA),
     };
     true
+}
+
+/// Whether an answer asks for the site's cookies to be thrown away.
+pub fn clears_cookies(headers: &HeaderMap) -> bool {
+    headers.contains_key(CLEAR_SITE_DATA) && site_data(headers).any(means_cookies)
+}
+
+fn site_data(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(CLEAR_SITE_DATA).iter().map(HeaderValue::as_bytes);
+    lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+fn means_cookies(word: &[u8]) -> bool {
+    let word = word.strip_prefix(b"\"").unwrap_or(word);
+    let word = word.strip_suffix(b"\"").unwrap_or(word);
+    word == b"*" || word.eq_ignore_ascii_case(b"cookies")
 }
 
 /// `Strict-Transport-Security` once on https, never on http (RFC 6797 §7; TLS-7).

@@ -13,9 +13,10 @@ use http::header::Entry;
 use http::header::SET_COOKIE;
 
 use crate::clock::Timestamp;
+use crate::headers::app_cookies::AppCookies;
+use crate::headers::app_cookies::Keeping;
 use crate::headers::cookies;
 use crate::headers::harden::Answer;
-use crate::headers::harden::AppCookies;
 
 /// No cookie may live longer (RFC 6265bis §5.5; COOKIE-24).
 const LONGEST: Duration = Duration::from_hours(400 * 24);
@@ -35,7 +36,7 @@ pub struct CookieReport {
 }
 
 /// Hardens all `Set-Cookie` lines of an answer.
-pub(crate) fn harden(headers: &mut HeaderMap, mode: AppCookies, answer: &Answer<'_>) -> CookieReport {
+pub(crate) fn harden(headers: &mut HeaderMap, app: &AppCookies, answer: &Answer<'_>) -> CookieReport {
     let mut report = CookieReport::default();
     let lines: Vec<HeaderValue> = match headers.entry(SET_COOKIE) {
         Entry::Vacant(_) => return report,
@@ -48,18 +49,19 @@ pub(crate) fn harden(headers: &mut HeaderMap, mode: AppCookies, answer: &Answer<
             report.reserved += 1;
             continue;
         }
-        if mode == AppCookies::Pass {
+        if app.of(cookie.name()) == Keeping::Pass {
             headers.append(SET_COOKIE, line);
             continue;
         }
         report.oversized += usize::from(cookie.pair.len() > MOST_BYTES);
-        report.readable += usize::from(!cookie.http_only && !looks_like_session(cookie.name()));
+        let for_scripts = app.exposes(cookie.name()) || !looks_like_session(cookie.name());
+        report.readable += usize::from(!cookie.http_only && for_scripts);
         // Before the new one: old browsers take the twin and the cookie for the same.
         if let Some(twin) = cookie.twin(answer).filter(|twin| !cleared.contains(twin)) {
             headers.append(SET_COOKIE, twin.clone());
             cleared.push(twin);
         }
-        let hardened = cookie.hardened(answer).unwrap_or(line);
+        let hardened = cookie.hardened(for_scripts, answer).unwrap_or(line);
         headers.append(SET_COOKIE, hardened);
     }
     report
@@ -147,7 +149,7 @@ impl<'a> Cookie<'a> {
     }
 
     /// The line with safe attributes; nothing if it has them already.
-    fn hardened(&self, answer: &Answer<'_>) -> Option<HeaderValue> {
+    fn hardened(&self, for_scripts: bool, answer: &Answer<'_>) -> Option<HeaderValue> {
         let mut line = self.pair.to_vec();
         let mut changed = false;
         let written = self.attributes().filter(|(name, _)| !name.is_empty());
@@ -168,7 +170,7 @@ impl<'a> Cookie<'a> {
             }
         };
         add(answer.transport.is_secure() && !self.secure, b"Secure", b"");
-        add(!self.http_only && looks_like_session(self.name()), b"HttpOnly", b"");
+        add(!self.http_only && !for_scripts, b"HttpOnly", b"");
         match self.same_site {
             SameSite::Valid => {}
             SameSite::Absent | SameSite::Unclear(None) => add(true, b"SameSite", b"Lax"),

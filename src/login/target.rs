@@ -125,7 +125,7 @@ impl Targets {
     }
 }
 
-const REASONS: [(u8, Reason); 13] = [
+const REASONS: [(u8, Reason); 14] = [
     (0, Reason::NoSession),
     (1, Reason::Ended(Why::Idle)),
     (2, Reason::Ended(Why::Absolute)),
@@ -139,6 +139,7 @@ const REASONS: [(u8, Reason); 13] = [
     (10, Reason::Ended(Why::EndedElsewhere)),
     (11, Reason::Ended(Why::OtherGateway)),
     (12, Reason::Ended(Why::NotHeard)),
+    (13, Reason::Ended(Why::VaultLost)),
 ];
 
 fn code(reason: Reason) -> u8 {

@@ -31,6 +31,9 @@ pub(crate) const fn ended(why: Why) -> &'static str {
         Why::UserRemoved => "You were signed out because your account was changed.",
         Why::Administrator => "You were signed out by an administrator.",
         Why::OtherGateway | Why::NotHeard => "You were signed out.",
+        Why::VaultLost => {
+            "You were signed out because what belongs to your session could not be read any more."
+        }
         Why::TooMany => "You were signed out because you signed in on as many devices as you may.",
         Why::Stolen => {
             "You were signed out because somebody else may have used your session. If that was not you with an old copy of your browser, change your password."

@@ -15,7 +15,6 @@ use http::header;
 use crate::headers::cookies;
 use crate::headers::harden;
 use crate::headers::harden::Answer;
-use crate::headers::harden::AppCookies;
 use crate::headers::harden::Hsts;
 use crate::headers::harden::Privacy;
 use crate::login::SessionCookie;
@@ -87,7 +86,7 @@ impl Gateway {
             Voice::App { protected: false } => Privacy::Public,
         };
         if site.mode == Mode::Enforce
-            && site.responses.cookies == AppCookies::Harden
+            && site.responses.cookies.touch_any()
             && headers.contains_key(header::SET_COOKIE)
             && self.has_left(exchange, site)
         {

@@ -60,22 +60,30 @@ impl Gateway {
         if resubmits {
             resubmit::unmark(&mut head)?;
         }
+        let mut kept = self.kept(exchange, &site.responses.cookies, (site, &head)).await?;
         let handshake = self.rewrite_head(exchange, site, &mut head, browser_side)?;
         // One line at most: `rewrite_head` has joined them.
-        let carried = head.headers.get(header::COOKIE).cloned();
+        let carried = match &mut kept {
+            Some(kept) => kept.put_in(exchange, &mut head.headers),
+            None => head.headers.get(header::COOKIE).cloned(),
+        };
         let client = self.apps.get(site.id).ok_or(Reject::Misdirected)?;
         let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
         let request = Request::from_parts(head, body);
-        let response = match handshake {
+        let mut response = match handshake {
             None => client.send(request).await.map_err(Reject::App)?,
             Some(handshake) => match client.upgrade(request).await.map_err(Reject::App)? {
-                Upgraded::Switched(answer, app) => {
-                    return self.tunnel(exchange, site, handshake, (answer, app));
+                Upgraded::Switched(mut answer, app) => {
+                    let cookies = self.take_out(exchange, kept, answer.headers_mut()).await;
+                    let reply = self.tunnel(exchange, site, handshake, (answer, app))?;
+                    return Ok(Reply { cookies, ..reply });
                 }
                 Upgraded::Declined(answer) => answer,
             },
         };
-        Ok(Reply { carried, ..Reply::app(self.receive(exchange, site, response), protected) })
+        let cookies = self.take_out(exchange, kept, response.headers_mut()).await;
+        let reply = Reply::app(self.receive(exchange, site, response), protected);
+        Ok(Reply { cookies, carried, ..reply })
     }
 
     /// The request's body, which goes on to the app as long as its session lives.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http::Method;
 use http::request::Parts;
 use http_body_util::BodyExt;
@@ -13,7 +14,7 @@ use hyper::body::Incoming;
 
 use crate::access::path::CanonicalPath;
 use crate::headers::cookies;
-use crate::headers::harden::AppCookies;
+use crate::headers::cookies::Found;
 use crate::headers::harden::CLEAR_SITE_DATA;
 use crate::headers::harden::SiteData;
 use crate::login;
@@ -22,6 +23,7 @@ use crate::login::SessionCookie;
 use crate::login::Visit;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
+use crate::pipeline::kept::visitor::Visitors;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
@@ -68,10 +70,11 @@ impl Gateway {
     ) -> Result<Reply, Reject> {
         let authority = exchange.authority().ok_or(Reject::BadHost)?;
         let form = if head.method == Method::POST { read(body, FORM_BYTES).await? } else { Bytes::new() };
-        let left_by_apps = match desk.cookies {
-            AppCookies::Harden => cookies::expire_others(&head.headers, &self.shared.reserved_cookies),
-            AppCookies::Pass => Vec::new(),
-        };
+        let reserved = &self.shared.reserved_cookies;
+        let left_by_apps = cookies::expire_others(&head.headers, reserved, |name| desk.takes_away(name));
+        let vaults = self.shared.vaults.iter().flatten();
+        let of_visitor = vaults.filter(|site| cookies::find(&head.headers, site.cookie) != Found::None);
+        let of_visitor: Vec<HeaderValue> = of_visitor.filter_map(Visitors::deletion).collect();
         let visit = Visit {
             now: exchange.now,
             client: exchange.client,
@@ -100,6 +103,9 @@ impl Gateway {
         let mut cookies = answer.cookies;
         if answer.parted {
             cookies.extend(left_by_apps);
+        }
+        if matches!(answer.session, SessionCookie::Set(_)) {
+            cookies.extend(of_visitor);
         }
         Ok(Reply { response, session: answer.session, cookies, ..Reply::own(http::Response::default()) })
     }

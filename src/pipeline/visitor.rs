@@ -19,6 +19,7 @@ use crate::net::TrustedProxies;
 use crate::server::Entrance;
 use crate::server::Peer;
 use crate::session::Grant;
+use crate::session::vault::open::Open;
 
 /// Where a request arrived, and what the app is told of that.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Arrived {
 pub(crate) struct Known {
     pub(crate) grant: Grant,
     pub(crate) values: Values,
+    /// The apps' cookies of the session, where any are kept.
+    pub(crate) vault: Option<Arc<Open>>,
 }
 
 /// One connection.
@@ -98,7 +101,8 @@ impl Visitor {
 
     pub(crate) fn remember_known(&self, cookie: &[u8], grant: Grant) -> Rc<Known> {
         let values = Values::of(grant.session().user());
-        let known = Rc::new(Known { grant, values });
+        let vault = grant.session().vault();
+        let known = Rc::new(Known { grant, values, vault });
         self.memo.borrow_mut().known = Some((cookie.into(), Rc::clone(&known)));
         known
     }

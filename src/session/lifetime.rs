@@ -92,13 +92,15 @@ pub enum Why {
     EndedElsewhere,
     /// Another gateway ended it, and told the reason itself.
     OtherGateway,
+    /// What it kept of the apps cannot be opened.
+    VaultLost,
     /// Perhaps not over at all: this gateway does not hear from the others whether it is, and has let its copy go.
     NotHeard,
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Idle,
         Self::Absolute,
         Self::LoggedOut,
@@ -110,6 +112,7 @@ impl Why {
         Self::EndedElsewhere,
         Self::OtherGateway,
         Self::NotHeard,
+        Self::VaultLost,
     ];
 
     /// The reason that this word stands for.
@@ -130,6 +133,7 @@ impl Why {
             Self::Stolen => "stolen",
             Self::EndedElsewhere => "ended_elsewhere",
             Self::OtherGateway => "other_gateway",
+            Self::VaultLost => "vault_lost",
             Self::NotHeard => "not_heard",
         }
     }

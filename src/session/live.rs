@@ -28,6 +28,7 @@ use crate::session::lifetime::verdict;
 use crate::session::record::Record;
 use crate::session::striped::Striped;
 use crate::session::tokens::Tokens;
+use crate::session::vault::open::Open;
 
 /// Rung when a session of the group ends. Those who wait are few and sessions are many: a bell of its own would cost
 /// every session more memory than its user's name, and an end that wakes a 256th of all waiters costs little.
@@ -126,9 +127,15 @@ impl Session {
         let mut own = self.lock();
         // Versions are counted on: the distance tells which is newer, even where the count begins anew.
         if version.wrapping_sub(self.version()) < u32::MAX / 2 {
-            *own = tokens;
+            *own = tokens.succeeding(self.id, &own);
             self.version.store(version, Ordering::Release);
         }
+    }
+
+    /// What is open of the apps' cookies; nothing if none are kept, or no token has opened them.
+    pub fn vault(&self) -> Option<Arc<Open>> {
+        self.with_tokens(|tokens| tokens.vault().map(|vault| Arc::clone(vault.open())))
+            .filter(|open| open.is_unlocked())
     }
 
     /// Looks at the tokens without copying them.

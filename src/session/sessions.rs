@@ -16,6 +16,7 @@ mod sites;
 mod tests;
 #[cfg(test)]
 mod trouble;
+mod vault;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::store::Stores;
 use crate::session::token::TokenHash;
+use crate::session::vault::VaultKeys;
 
 pub use crate::session::sessions::begin::BeginError;
 pub use crate::session::sessions::begin::Begun;
@@ -79,6 +81,10 @@ pub struct Sessions<S = Stores> {
     seen: Mutex<Vec<Arc<Session>>>,
     limits: begin::Limits,
     sites: Sites,
+    /// The gateway's part in what apps' cookies are sealed with; nothing where none are kept.
+    vault_keys: Option<VaultKeys>,
+    /// Those whose apps' cookies the store could not be told of.
+    behind: Mutex<Vec<Arc<Session>>>,
     told: Box<Told>,
     /// Until when, in milliseconds, what is cached here is believed without asking the store.
     believed_until: AtomicU64,
@@ -130,6 +136,8 @@ impl<S: Store> Sessions<S> {
             seen: Mutex::default(),
             limits: begin::Limits::of(settings),
             sites: Sites::default(),
+            vault_keys: None,
+            behind: Mutex::default(),
             told: Box::new(|_session, _why| {}),
             believed_until: AtomicU64::new(believed_until),
             serve_cached: settings.serve_cached,
@@ -170,6 +178,7 @@ impl<S: Store> Sessions<S> {
     /// Tells the store when sessions were last seen, where it must know. To be called about once a second, and at the
     /// end.
     pub async fn flush(&self) -> Result<(), StoreError> {
+        self.catch_up_vaults().await?;
         let mut seen = std::mem::take(&mut *lock(&self.seen));
         seen.retain(|session| matches!(session.why_ended(), None | Some(Why::NotHeard)));
         if seen.is_empty() {

@@ -52,7 +52,12 @@ impl Token {
     }
 
     fn sealer(&self) -> Sealer {
-        Key::from_bytes(*self.0.expose()).sealer("the token that follows")
+        self.sealer_for("the token that follows")
+    }
+
+    /// A sealer for values of one purpose that whoever brings this token can open.
+    pub(super) fn sealer_for(&self, label: &'static str) -> Sealer {
+        Key::from_bytes(*self.0.expose()).sealer(label)
     }
 
     /// What the session is known by everywhere but in the cookie.

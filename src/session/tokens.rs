@@ -1,14 +1,17 @@
 //! The tokens of one session: one for each host it is good on, with the one that shall follow it and the last few that
-//! went before; and those that were handed over to another host and not collected there yet. A value that is replaced as
-//! a whole, never changed: what is not yet in the store is not yet so.
+//! went before; and those that were handed over to another host and not collected there yet; and what only they open. A
+//! value that is replaced as a whole, never changed: what is not yet in the store is not yet so.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::net::Host;
+use crate::session::id::SessionId;
 use crate::session::token::Token;
 use crate::session::token::TokenHash;
+use crate::session::vault::Vault;
+use crate::session::vault::WrappedKey;
 
 /// So many retired tokens of a host are remembered: enough for requests that were long under way, and for a thief who
 /// waited.
@@ -20,9 +23,16 @@ const MAX_YOUNG: usize = 8;
 /// So long a token that is handed over to another host waits there for its browser, which is on its way.
 pub const HANDED_OVER_FOR: Duration = Duration::from_mins(1);
 
-/// The tokens of one session.
+/// So many tokens that went before still open the vault: those of requests that are under way.
+const MAX_LINGERING: usize = 2;
+
+/// The tokens of one session, and the vault that they open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tokens(Box<[HostToken]>);
+pub struct Tokens {
+    hosts: Box<[HostToken]>,
+    /// The apps' cookies; most sessions have none.
+    vault: Option<Arc<Vault>>,
+}
 
 /// The token of one host. A host has one, but for the minute in which tabs that were opened together may each bring
 /// one.
@@ -97,23 +107,68 @@ pub enum Role<'a> {
 impl Tokens {
     /// The one token a session begins with.
     pub fn first(host: Arc<Host>, hash: TokenHash, now: Timestamp) -> Self {
-        Self(Box::new([HostToken { host, current: hash, issued: now, course: None }]))
+        Self::of_hosts(vec![HostToken { host, current: hash, issued: now, course: None }])
     }
 
     /// The tokens that a store has kept.
     pub(super) fn of_hosts(hosts: Vec<HostToken>) -> Self {
-        Self(hosts.into())
+        Self { hosts: hosts.into(), vault: None }
     }
 
     /// Each host's token.
     pub fn hosts(&self) -> &[HostToken] {
-        &self.0
+        &self.hosts
+    }
+
+    /// The apps' cookies, if any are kept.
+    pub fn vault(&self) -> Option<&Arc<Vault>> {
+        self.vault.as_ref()
+    }
+
+    /// The same with `vault`.
+    #[must_use]
+    pub fn with_vault(self, vault: Option<Vault>) -> Self {
+        Self { vault: vault.map(Arc::new), ..self }
+    }
+
+    /// With one more token that opens the vault, if there is one.
+    #[must_use]
+    pub fn opened_by(self, key: Option<WrappedKey>) -> Self {
+        match (&self.vault, key) {
+            (Some(vault), Some(key)) => Self { vault: Some(Arc::new(vault.opened_by(key))), ..self },
+            (Some(_), None) | (None, _) => self,
+        }
+    }
+
+    /// What is here, as the next version of `older` in this process.
+    #[must_use]
+    pub(super) fn succeeding(self, id: SessionId, older: &Self) -> Self {
+        match (&self.vault, &older.vault) {
+            (Some(new), Some(old)) if !Arc::ptr_eq(new, old) => {
+                Self { vault: Some(Arc::new(new.succeeding(id, old))), ..self }
+            }
+            (Some(_), Some(_) | None) | (None, _) => self,
+        }
+    }
+
+    /// These hosts' tokens in the place of ours. The vault is opened by those alone that are good for something, and by
+    /// the last that went before.
+    fn with_hosts(&self, hosts: Vec<HostToken>) -> Self {
+        let mut next = Self { hosts: hosts.into(), vault: None };
+        next.vault = self.vault.as_ref().map(|vault| {
+            let live = |hash: &TokenHash| next.hosts.iter().any(|token| token.opens(hash));
+            if vault.keys().iter().all(|key| live(&key.token)) {
+                return Arc::clone(vault);
+            }
+            Arc::new(vault.opened_only_by(live))
+        });
+        next
     }
 
     /// All hashes by which the session is to be found, those that are no longer good included: they must not come to
     /// be taken for a stranger's.
     pub fn hashes(&self) -> impl Iterator<Item = &TokenHash> {
-        self.0.iter().flat_map(|token| {
+        self.hosts.iter().flat_map(|token| {
             let others = token.renewal().into_iter().flat_map(|renewal| {
                 let next = renewal.next.iter().map(|next| &next.hash);
                 next.chain(renewal.retired.iter().map(|retired| &retired.hash))
@@ -124,19 +179,19 @@ impl Tokens {
 
     /// The host whose token this is, whatever its role.
     pub fn host_of(&self, hash: &TokenHash) -> Option<&Arc<Host>> {
-        self.0.iter().find(|token| token.names(hash)).map(|token| &token.host)
+        self.hosts.iter().find(|token| token.names(hash)).map(|token| &token.host)
     }
 
     /// Whether this token was handed over to `host` and waits there.
     pub fn waits(&self, hash: &TokenHash, host: &Host, now: Timestamp) -> bool {
-        self.0.iter().any(|token| {
+        self.hosts.iter().any(|token| {
             token.waits() && token.current == *hash && *token.host == *host && token.is_young(now)
         })
     }
 
     /// What this token is on `host`; nothing if it is no token of that host, or not yet.
     pub fn role(&self, hash: &TokenHash, host: &Host) -> Option<Role<'_>> {
-        self.0.iter().filter(|token| *token.host == *host).find_map(|token| token.role(hash))
+        self.hosts.iter().filter(|token| *token.host == *host).find_map(|token| token.role(hash))
     }
 
     /// With `next` on offer in place of the token `current`.
@@ -173,7 +228,7 @@ impl Tokens {
     #[must_use]
     pub fn handing_over(&self, host: Arc<Host>, code: TokenHash, now: Timestamp) -> Self {
         let mut all: Vec<HostToken> =
-            self.0.iter().filter(|token| !token.waits() || token.is_young(now)).cloned().collect();
+            self.hosts.iter().filter(|token| !token.waits() || token.is_young(now)).cloned().collect();
         let waiting = |token: &HostToken| token.waits() && token.host == host;
         if all.iter().filter(|token| waiting(token)).count() >= MAX_YOUNG
             && let Some(oldest) = all.iter().position(waiting)
@@ -181,7 +236,7 @@ impl Tokens {
             all.remove(oldest);
         }
         all.push(HostToken { host, current: code, issued: now, course: Some(Box::new(Course::Waiting)) });
-        Self(all.into())
+        self.with_hosts(all)
     }
 
     /// With `token` in force on the host where `code` waited; nothing if it did not wait there, or too long. A browser
@@ -197,7 +252,7 @@ impl Tokens {
             let elsewhere = other.host != new.host && !other.waits();
             other.current != *code && (elsewhere || other.is_young(now))
         };
-        let mut all: Vec<HostToken> = self.0.iter().filter(stays).cloned().collect();
+        let mut all: Vec<HostToken> = self.hosts.iter().filter(stays).cloned().collect();
         let in_force = |token: &HostToken| !token.waits() && token.host == new.host;
         if all.iter().filter(|token| in_force(token)).count() >= MAX_YOUNG
             && let Some(oldest) = all.iter().position(in_force)
@@ -205,7 +260,7 @@ impl Tokens {
             all.remove(oldest);
         }
         all.push(new);
-        Some(Self(all.into()))
+        Some(self.with_hosts(all))
     }
 
     /// With each of these hosts closed; nothing if they are already. One without a token of the login is closed too: it
@@ -213,7 +268,7 @@ impl Tokens {
     pub fn closing(&self, hosts: &[Arc<Host>]) -> Option<Self> {
         let mut open = hosts.iter().filter(|host| !self.is_closed(host)).peekable();
         open.peek()?;
-        let mut all = self.0.to_vec();
+        let mut all = self.hosts.to_vec();
         for host in open {
             let in_force = |token: &&HostToken| token.host == *host && !token.waits();
             let known = all.iter().rev().find(in_force).cloned();
@@ -226,21 +281,21 @@ impl Tokens {
             });
             all.push(HostToken { course: Some(Box::new(Course::Closed)), ..closed });
         }
-        Some(Self(all.into()))
+        Some(self.with_hosts(all))
     }
 
     /// Whether `host` is closed to this login.
     pub fn is_closed(&self, host: &Host) -> bool {
-        self.0.iter().any(|token| *token.host == *host && token.is_closed())
+        self.hosts.iter().any(|token| *token.host == *host && token.is_closed())
     }
 
     fn changed(&self, hash: &TokenHash, change: impl FnOnce(&HostToken) -> HostToken) -> Self {
-        let mut all = self.0.clone();
+        let mut all = self.hosts.to_vec();
         let open = |token: &&mut HostToken| !token.is_closed() && token.role(hash).is_some();
         if let Some(token) = all.iter_mut().find(open) {
             *token = change(token);
         }
-        Self(all)
+        self.with_hosts(all)
     }
 }
 
@@ -266,6 +321,19 @@ impl HostToken {
     /// Whether the session is to be found by this token, whatever it is good for.
     fn names(&self, hash: &TokenHash) -> bool {
         self.current == *hash || self.role(hash).is_some()
+    }
+
+    /// Whether this token of the host opens the vault.
+    fn opens(&self, hash: &TokenHash) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        let renewal = self.renewal().into_iter();
+        let others = renewal.flat_map(|renewal| {
+            let next = renewal.next.iter().map(|next| &next.hash);
+            next.chain(renewal.retired.iter().take(MAX_LINGERING).map(|retired| &retired.hash))
+        });
+        std::iter::once(&self.current).chain(others).any(|token| token == hash)
     }
 
     /// Whether it waits for its browser on a host that it was handed over to.

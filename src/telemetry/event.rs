@@ -159,6 +159,18 @@ pub enum Event<'a> {
         /// What was wrong with it.
         reason: &'static str,
     },
+    /// The app set a cookie that no browser would keep either; it is not kept.
+    AppCookieDropped {
+        /// The cookie's name.
+        name: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// The app set more cookies than are kept: the least recently used are gone.
+    AppCookieEvicted {
+        /// How many.
+        cookies: usize,
+    },
     /// A site in observe mode let pass what it would refuse.
     WouldRefuse {
         /// What it would have done.
@@ -301,6 +313,8 @@ kinds! {
     InputRejected           "input_validation_fail"       Warn     Refused Limited;
     IdentityHeaderStripped  "malicious_extraneous"        Warn     Refused Limited;
     SessionCookieRejected   "session_token_rejected"      Warn     Refused Limited;
+    AppCookieDropped        "app_cookie_dropped"          Warn     Failure Limited;
+    AppCookieEvicted        "app_cookie_evicted"          Warn     Success Limited;
     WouldRefuse             "authz_fail_observed"         Info     Allowed Limited;
     UpstreamFailed          "sys_upstream_fail"           Warn     Failure Limited;
     StoreFailed             "sys_store_fail"              Critical Failure Limited;
@@ -376,6 +390,11 @@ impl Event<'_> {
             Self::SessionRevoked { target } => line.text(Key::Named("target"), target),
             Self::AuthzFail { required } => line.text(Key::Named("required"), required),
             Self::IdentityHeaderStripped { name } => line.text(Key::Named("header"), name),
+            Self::AppCookieDropped { name, reason: text } => {
+                line.text(reason, text);
+                line.text(Key::Named("cookie"), name);
+            }
+            Self::AppCookieEvicted { cookies } => line.number(Key::Named("cookies"), cookies as u64),
             Self::Startup { version } => line.text(Key::Named("version"), version),
             Self::Shutdown { cut } => line.number(Key::Named("cut"), cut as u64),
             Self::CertificateReloaded { file } => line.text(Key::Named("file"), file),

@@ -68,6 +68,11 @@ impl Cookie {
         &self.id.name
     }
 
+    /// When it was set; when it was last sent, if it has been in a jar.
+    pub fn set_at(&self) -> Timestamp {
+        self.used
+    }
+
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now)
     }

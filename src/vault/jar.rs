@@ -77,7 +77,8 @@ impl Jar {
             }
         }
         self.line = None;
-        stored.evicted = self.make_room(room, same.unwrap_or(self.entries.len().saturating_sub(1)));
+        let last = self.entries.len().saturating_sub(1);
+        stored.evicted = self.make_room(room, same.unwrap_or(last));
         Ok(stored)
     }
 
@@ -150,8 +151,10 @@ impl Jar {
     }
 
     /// Puts everything out.
-    pub fn clear(&mut self) {
+    pub fn clear(&mut self) -> Stored {
+        let changed = !self.is_empty();
         *self = Self::default();
+        Stored { changed, evicted: 0 }
     }
 
     /// Whether there is nothing in it.

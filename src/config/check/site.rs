@@ -1,11 +1,14 @@
 //! The apps behind the gateway.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 
 use crate::access::csrf::Csrf;
 use crate::config::check::Check;
 use crate::config::check::clocks;
 use crate::config::check::conflicts;
+use crate::config::check::cookies;
 use crate::config::check::identity;
 use crate::config::check::rules;
 use crate::config::check::session;
@@ -17,7 +20,6 @@ use crate::config::file::site::UpstreamBlock;
 use crate::config::read::Given;
 use crate::config::read::OrNull;
 use crate::config::units::Text;
-use crate::headers::harden::AppCookies;
 use crate::headers::harden::CachePolicy;
 use crate::headers::harden::Hsts;
 use crate::headers::harden::ResponsePolicy;
@@ -158,7 +160,7 @@ fn responses(file: &SiteFile, check: &mut Check<'_>) -> ResponsePolicy {
         hsts: headers.hsts.as_ref().map_or(Hsts::Auto, |given| hsts(given, check)),
         frame_ancestors: frame_ancestors(headers, check),
         cache: headers.cache.as_ref().map_or(CachePolicy::NoStore, |given| given.value),
-        cookies: file.cookies.as_ref().map_or(AppCookies::Harden, |given| given.value),
+        cookies: Arc::new(cookies::cookies(file, check)),
         clear_at_logout: headers
             .clear_at_logout
             .iter()

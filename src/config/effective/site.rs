@@ -20,6 +20,7 @@ use crate::config::units::Span;
 use crate::config::units::Text;
 use crate::config::words::AllowWord;
 use crate::config::words::Choice;
+use crate::headers::app_cookies::AppCookies;
 use crate::headers::harden::Hsts;
 use crate::route::Site;
 use crate::session::Bind;
@@ -34,7 +35,7 @@ pub(super) fn describe(file: &SiteFile, all: &File, site: &Site, table: &mut Tab
     table.row("path", &site.mount, Origin::of(file.path.as_ref()));
     table.row("mode", site.mode.word(), Origin::of(file.mode.as_ref()));
     table.row("login", if site.login { "all" } else { "none" }, Origin::of(file.login.as_ref()));
-    table.row("cookies", site.responses.cookies.word(), Origin::of(file.cookies.as_ref()));
+    cookies(file, &site.responses.cookies, table);
     table.row("csrf", site.csrf.word(), Origin::of(file.csrf.as_ref()));
     table.row("service_workers", site.service_workers.word(), Origin::of(file.service_workers.as_ref()));
     upstream(file, all, site, table);
@@ -42,6 +43,22 @@ pub(super) fn describe(file: &SiteFile, all: &File, site: &Site, table: &mut Tab
     sessions(file, all, site, table);
     identity(file, all, site, table);
     rules(file, site, table);
+}
+
+fn cookies(file: &SiteFile, cookies: &AppCookies, table: &mut Table) {
+    let written = file.cookies.as_ref().map(|given| &given.value.0);
+    let default = Origin::of(written.and_then(|block| block.default.as_ref()));
+    if cookies.per_cookie.is_empty() && cookies.expose.is_empty() {
+        return table.row("cookies", cookies.default.word(), default);
+    }
+    table.row("cookies.default", cookies.default.word(), default);
+    if !cookies.expose.is_empty() {
+        let names: Vec<&str> = cookies.expose.iter().map(|name| &**name).collect();
+        table.row("cookies.expose", list(&names), Origin::Written);
+    }
+    for (name, keeping) in &cookies.per_cookie {
+        table.row(&format!("cookies.per_cookie.{name}"), keeping.word(), Origin::Written);
+    }
 }
 
 fn upstream(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {

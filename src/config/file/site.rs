@@ -1,5 +1,7 @@
 //! A site as it is written: an app behind the gateway.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 
 use crate::access::csrf::Csrf;
@@ -25,7 +27,7 @@ use crate::config::words::BindWord;
 use crate::config::words::Choice;
 use crate::config::words::LoginMethod;
 use crate::config::words::SiteLoginWord;
-use crate::headers::harden::AppCookies;
+use crate::headers::app_cookies::Keeping;
 use crate::headers::harden::CachePolicy;
 use crate::headers::harden::SiteData;
 use crate::route::Mode;
@@ -50,8 +52,8 @@ shape! {
         mode: Mode,
         /// Who may log in here: `all` methods, `none` for a site without login, or `[password]`. Default: all.
         login: SiteLogin,
-        /// The app's own cookies: made safe (`harden`) or left alone (`pass`). Default: harden.
-        cookies: AppCookies,
+        /// The app's own cookies: made safe (`harden`), kept on the server (`vault`) or left alone (`pass`); or a block. Default: harden.
+        cookies: CookiesFile,
         /// Unsafe requests that another site made: refused, logged (`report`) or let through (`off`). Default: `same_origin`.
         csrf: Csrf,
         /// Whether the app may register service workers. Default: deny.
@@ -70,6 +72,18 @@ shape! {
         limits: SiteLimitsFile,
     }
     required ["upstream"]
+}
+
+shape! {
+    /// What becomes of the app's own cookies, by their names.
+    CookiesBlock {
+        /// Those that are not named: `harden`, `vault` or `pass`. Default: harden.
+        default: Keeping,
+        /// Those in the vault that the browser gets as well, since scripts must read them.
+        expose: OneOrMany<Text>,
+        /// A word for a cookie of its own.
+        per_cookie: PerCookie,
+    }
 }
 
 shape! {
@@ -233,6 +247,48 @@ impl Read for HealthFile {
         }
         let value = Text::read(node, path, findings)?;
         Some(Self(HealthBlock { path: Some(Given { value, at: node.at }), ..HealthBlock::default() }))
+    }
+}
+
+/// What becomes of the app's own cookies: a word for all, or a block.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, with = "CookiesForms")]
+pub(crate) struct CookiesFile(pub(crate) CookiesBlock);
+
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "exists for the schema alone")]
+enum CookiesForms {
+    Word(Keeping),
+    Block(CookiesBlock),
+}
+
+impl Read for CookiesFile {
+    fn read(node: &Node, path: &str, findings: &mut Findings) -> Option<Self> {
+        if matches!(node.value, Value::Map(_)) {
+            return CookiesBlock::read(node, path, findings).map(Self);
+        }
+        let value = Keeping::read(node, path, findings)?;
+        Some(Self(CookiesBlock { default: Some(Given { value, at: node.at }), ..CookiesBlock::default() }))
+    }
+}
+
+/// A word for each cookie by its name.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, with = "BTreeMap<String, Keeping>")]
+pub(crate) struct PerCookie(pub(crate) Vec<(Given<String>, Keeping)>);
+
+impl Read for PerCookie {
+    fn read(node: &Node, path: &str, findings: &mut Findings) -> Option<Self> {
+        let Value::Map(entries) = &node.value else {
+            read::wrong_type(node, path, "a block of names", "`{ csrftoken: harden }`", findings);
+            return None;
+        };
+        let words = entries.iter().filter_map(|entry| {
+            let keeping = Keeping::read(&entry.node, &read::join(path, &entry.key), findings)?;
+            Some((Given { value: entry.key.clone(), at: entry.at }, keeping))
+        });
+        Some(Self(words.collect()))
     }
 }
 

@@ -10,7 +10,7 @@ fn policy() -> ResponsePolicy {
         frame_ancestors: Some("'self'".to_owned()),
         cache: CachePolicy::NoStore,
         clear_at_logout: Vec::new(),
-        cookies: AppCookies::Harden,
+        cookies: Arc::new(AppCookies::all(Keeping::Harden)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::net::Authority;
 /// 2027-01-15T08:00:00Z; 400 days later it is 2028-02-19.
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-fn hardened_on(secure: bool, mode: AppCookies, lines: &[&[u8]]) -> (Vec<Vec<u8>>, CookieReport) {
+fn hardened_on(secure: bool, mode: Keeping, lines: &[&[u8]]) -> (Vec<Vec<u8>>, CookieReport) {
     let authority = Authority::parse("app.example.org:8443").unwrap();
     let answer = Answer {
         now: NOW,
@@ -25,13 +25,13 @@ fn hardened_on(secure: bool, mode: AppCookies, lines: &[&[u8]]) -> (Vec<Vec<u8>>
     for line in lines {
         headers.append(SET_COOKIE, HeaderValue::from_bytes(line).unwrap());
     }
-    let report = harden(&mut headers, mode, &answer);
+    let report = harden(&mut headers, &AppCookies::all(mode), &answer);
     let lines = headers.get_all(SET_COOKIE).iter().map(|line| line.as_bytes().to_vec());
     (lines.collect(), report)
 }
 
 fn hardened(line: &str) -> String {
-    let (lines, _) = hardened_on(true, AppCookies::Harden, &[line.as_bytes()]);
+    let (lines, _) = hardened_on(true, Keeping::Harden, &[line.as_bytes()]);
     assert_eq!(lines.len(), 1, "{line}");
     String::from_utf8(lines[0].clone()).unwrap()
 }
@@ -103,7 +103,7 @@ fn a_domain_is_dropped_and_the_twin_it_left_is_deleted() {
     let past = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Secure";
     let check = |lines: &[&str], expected: &[&str]| {
         let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
-        let (after, _) = hardened_on(true, AppCookies::Harden, &lines);
+        let (after, _) = hardened_on(true, Keeping::Harden, &lines);
         let after: Vec<_> = after.iter().map(|line| std::str::from_utf8(line).unwrap()).collect();
         assert_eq!(after, expected);
     };
@@ -128,7 +128,7 @@ fn a_domain_is_dropped_and_the_twin_it_left_is_deleted() {
 fn lines_stay_apart_and_in_order() {
     let lines: [&[u8]; 4] =
         [b"b=1; Secure; SameSite=Lax", b"a=2", b"b=3; Secure; SameSite=Lax", b"c=\x80\xff"];
-    let (after, report) = hardened_on(true, AppCookies::Harden, &lines);
+    let (after, report) = hardened_on(true, Keeping::Harden, &lines);
     assert_eq!(after[0], lines[0]);
     assert_eq!(after[1], b"a=2; Secure; SameSite=Lax");
     assert_eq!(after[2], lines[2]);
@@ -146,7 +146,7 @@ fn our_names_are_dropped_in_every_spelling_and_mode() {
         b"\xe2\x80\x80__Host-Http-session=x",
         b"a=1, __Host-Http-session=x",
     ] {
-        for mode in [AppCookies::Harden, AppCookies::Pass] {
+        for mode in [Keeping::Harden, Keeping::Pass] {
             let (after, report) = hardened_on(true, mode, &[b"z=1; Secure; SameSite=Lax", line]);
             assert_eq!(after, [b"z=1; Secure; SameSite=Lax"], "{}", line.escape_ascii());
             assert_eq!(report.reserved, 1);
@@ -157,15 +157,15 @@ fn our_names_are_dropped_in_every_spelling_and_mode() {
 #[test]
 fn modes_and_plain_http_are_respected() {
     let line: &[u8] = b"session=x; Domain=example.org";
-    assert_eq!(hardened_on(true, AppCookies::Pass, &[line]).0, [line]);
-    let plain = hardened_on(false, AppCookies::Harden, &[b"session=x"]).0;
+    assert_eq!(hardened_on(true, Keeping::Pass, &[line]).0, [line]);
+    let plain = hardened_on(false, Keeping::Harden, &[b"session=x"]).0;
     assert_eq!(plain, [b"session=x; HttpOnly; SameSite=Lax"]);
 }
 
 #[test]
 fn what_browsers_will_drop_is_reported() {
     let line = format!("a={}", "x".repeat(4095));
-    let (after, report) = hardened_on(true, AppCookies::Harden, &[line.as_bytes()]);
+    let (after, report) = hardened_on(true, Keeping::Harden, &[line.as_bytes()]);
     assert!(after[0].starts_with(line.as_bytes()));
     assert_eq!(report.oversized, 1);
 }
@@ -174,7 +174,7 @@ proptest! {
     #[test]
     fn name_and_value_never_change(pair in "[a-zA-Z]{1,8}=[ -:<-~]{0,20}", attributes in "(; ?[a-zA-Z-]{0,8}(=[ -:<-~]{0,12})?){0,4}") {
         let line = format!("{pair}{attributes}");
-        let (after, _) = hardened_on(true, AppCookies::Harden, &[line.trim().as_bytes()]);
+        let (after, _) = hardened_on(true, Keeping::Harden, &[line.trim().as_bytes()]);
         let last = String::from_utf8(after.last().unwrap().clone()).unwrap();
         let pair = line.trim().split(';').next().unwrap().to_owned();
         prop_assert_eq!(last.split(';').next().unwrap(), pair);

@@ -129,6 +129,7 @@ impl<S: Store> Sessions<S> {
             lifetime: login.lifetime,
         };
         let tokens = Tokens::first(self.shared_host(&login.host), token.hash(), now);
-        Session::new(SessionId::generate(), record, tokens, now, 0)
+        let id = SessionId::generate();
+        Session::new(id, record, tokens.with_vault(self.new_vault(id, token)), now, 0)
     }
 }

@@ -35,9 +35,11 @@ impl<S: Store> Sessions<S> {
         now: Timestamp,
     ) -> Result<Option<Token>, StoreError> {
         let (code, host) = (Token::generate(), self.shared_host(host));
+        let key = self.key_for(session, &code);
         let waiting = |tokens: &Tokens| {
             let open = !tokens.is_closed(&host);
-            open.then(|| tokens.handing_over(Arc::clone(&host), code.hash(), now))
+            let waiting = || tokens.handing_over(Arc::clone(&host), code.hash(), now);
+            open.then(|| waiting().opened_by(key.clone()))
         };
         Ok(self.change(session, waiting).await?.then_some(code))
     }
@@ -53,8 +55,13 @@ impl<S: Store> Sessions<S> {
         {
             return Ok(None);
         }
+        self.unlock(&session, code).await?;
         let token = Token::generate();
-        let collected = |tokens: &Tokens| tokens.collected(&hash, request.host, token.hash(), request.now);
+        let key = self.key_for(&session, &token);
+        let collected = |tokens: &Tokens| {
+            let collected = tokens.collected(&hash, request.host, token.hash(), request.now)?;
+            Some(collected.opened_by(key.clone()))
+        };
         let done = self.change(&session, collected).await?;
         if done {
             self.touch(&session, request.now);

@@ -25,6 +25,7 @@ use crate::session::store::StoreError;
 use crate::session::token::Token;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Next;
+use crate::session::tokens::Role;
 use crate::session::tokens::Tokens;
 
 /// How soon a token is looked at again whose renewal was begun or has failed.
@@ -42,6 +43,16 @@ enum Judged {
     Stolen,
 }
 
+impl Judged {
+    /// Whether whoever brings the token is served.
+    fn is_good(&self) -> bool {
+        match self {
+            Self::Good { .. } | Self::Due | Self::Offer(_) | Self::Arrived => true,
+            Self::Elsewhere | Self::Closed | Self::Refused | Self::Stolen => false,
+        }
+    }
+}
+
 impl<S: Store> Sessions<S> {
     /// Whose token this is. A session that has reached a limit is ended, and so is one whose token comes from a
     /// thief; a token that is due is renewed beside the request. A token that is not ours, or not good on this host,
@@ -57,6 +68,18 @@ impl<S: Store> Sessions<S> {
         if let Some(why) = self.over(&session, request).await? {
             return Ok(Finding::Ended(why));
         }
+        if judged.is_good() && !self.unlock(&session, token).await? {
+            // Which happens to a token of another host of a login from before there was a vault, and to one that was
+            // replaced a while ago, whose browser has another.
+            if session
+                .with_tokens(|tokens| matches!(tokens.role(&hash, request.host), Some(Role::Retired(_))))
+            {
+                return Ok(Finding::Retired);
+            }
+            self.end(&session, Why::VaultLost).await?;
+            return Ok(Finding::Ended(Why::VaultLost));
+        }
+        let version = session.version().max(version);
         let soon = request.now.after(LOOK_AGAIN);
         let until = |until| Grant::new(Arc::clone(&session), Arc::clone(&host), version, until);
         Ok(Finding::Active(match judged {
@@ -97,10 +120,11 @@ impl<S: Store> Sessions<S> {
         }
         let next = Token::generate();
         let offer = Next { hash: next.hash(), sealed: next.sealed_under(token) };
+        let key = self.key_for(session, &next);
         let (sessions, session, current) = (Arc::clone(self), Arc::clone(session), token.hash());
         drop(tokio::spawn(async move {
             let version = session.version();
-            let tokens = session.tokens().offering(&current, offer);
+            let tokens = session.tokens().offering(&current, offer).opened_by(key);
             match sessions.store.replace(&session, version, &tokens).await {
                 Ok(true) => session.adopt(tokens, version.wrapping_add(1)),
                 Ok(false) => sessions.refresh(&session).await,

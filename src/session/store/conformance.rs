@@ -30,6 +30,7 @@ use crate::session::token::Token;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Next;
 use crate::session::tokens::Tokens;
+use crate::session::vault::Vault;
 
 /// Runs the whole suite; each part on an empty store of its own.
 pub(crate) async fn run<S: Store>(new_store: impl AsyncFn() -> S) {
@@ -334,6 +335,9 @@ struct Kept {
 impl Kept {
     fn session(&self, id: SessionId) -> Arc<Session> {
         let (record, tokens) = (self.record.clone(), self.tokens.clone());
+        // Nothing that is open lies in a store.
+        let vault = tokens.vault().map(|vault| Vault::of(vault.keys().to_vec(), vault.jars().to_vec()));
+        let tokens = tokens.with_vault(vault);
         Arc::new(Session::new(id, record, tokens, self.last_seen, self.version))
     }
 

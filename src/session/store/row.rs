@@ -4,6 +4,9 @@
 //! made over the session's id too, so that a row in another's place is no row (promise 1 of the contract). When it was
 //! last seen is written apart, since that changes often. Whoever can write to a store can still put an earlier row of a
 //! session back, or remove it.
+//!
+//! A row whose session keeps cookies of apps has its vault behind the rest, in a format of its own; one without is as it
+//! always was, so that gateways of both versions can share a store while one follows the other.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -33,9 +36,13 @@ use crate::session::tokens::Next;
 use crate::session::tokens::Renewal;
 use crate::session::tokens::Retired;
 use crate::session::tokens::Tokens;
+use crate::session::vault::SealedJar;
+use crate::session::vault::Vault;
+use crate::session::vault::WrappedKey;
 
-/// The form of rows that this version writes and reads. It is the first byte of each.
-const FORMAT: u8 = 1;
+/// The forms of rows that this version writes and reads. It is the first byte of each.
+const PLAIN: u8 = 1;
+const WITH_VAULT: u8 = 2;
 
 /// Where a token stands on its way, as it is written.
 const IN_FORCE: u8 = 0;
@@ -66,9 +73,15 @@ impl Rows {
     #[expect(clippy::missing_panics_doc, reason = "it cannot happen")]
     pub fn write(&self, session: &Session, tokens: &Tokens, version: u32) -> Vec<u8> {
         let version = version.to_be_bytes();
-        let body = postcard::to_stdvec(&Body::of(session.record(), tokens)).expect("a row can be written");
-        let tag = self.session.sign(&[&session.id().to_bytes(), &[FORMAT], &version, &body]);
-        [&[FORMAT], version.as_slice(), &tag, &body].concat()
+        let mut body =
+            postcard::to_stdvec(&Body::of(session.record(), tokens)).expect("a row can be written");
+        let vault = tokens.vault().map(|vault| BodyOfVault::of(vault));
+        if let Some(vault) = &vault {
+            body.extend(postcard::to_stdvec(vault).expect("a vault can be written"));
+        }
+        let format = [if vault.is_some() { WITH_VAULT } else { PLAIN }];
+        let tag = self.session.sign(&[&session.id().to_bytes(), &format, &version, &body]);
+        [&format, version.as_slice(), &tag, &body].concat()
     }
 
     /// The session that was written as `row`, last seen at the time written as `seen`; nothing if either was not
@@ -78,11 +91,17 @@ impl Rows {
         let ([format], rest) = head.split_first_chunk::<1>()?;
         let (version, tag) = rest.split_first_chunk::<4>()?;
         let genuine = self.session.verify(&[&id.to_bytes(), &[*format], version, body], tag);
-        if *format != FORMAT || !genuine {
+        if !genuine {
             return None;
         }
-        let body: Body<'_> = postcard::from_bytes(body).ok()?;
+        let (body, behind): (Body<'_>, _) = postcard::take_from_bytes(body).ok()?;
+        let vault = match *format {
+            PLAIN => None,
+            WITH_VAULT => Some(postcard::from_bytes::<BodyOfVault<'_>>(behind).ok()?.parse()),
+            _ => return None,
+        };
         let (record, tokens) = body.parse()?;
+        let tokens = tokens.with_vault(vault);
         Some(Session::new(id, record, tokens, self.read_seen(id, seen)?, u32::from_be_bytes(*version)))
     }
 
@@ -137,6 +156,34 @@ struct BodyOfHost<'a> {
     course: u8,
     next: Option<([u8; 32], &'a str)>,
     retired: Vec<([u8; 32], u64)>,
+}
+
+/// What is kept of the apps' cookies: the data key under each token, and the jars by site.
+#[derive(Serialize, Deserialize)]
+struct BodyOfVault<'a> {
+    #[serde(borrow)]
+    keys: Vec<([u8; 32], &'a [u8])>,
+    jars: Vec<(&'a str, &'a [u8])>,
+}
+
+impl<'a> BodyOfVault<'a> {
+    fn of(vault: &'a Vault) -> Self {
+        let keys = vault.keys().iter().map(|key| (*key.token.as_bytes(), &*key.sealed));
+        let jars = vault.jars().iter().map(|jar| (&*jar.site, &*jar.sealed));
+        Self { keys: keys.collect(), jars: jars.collect() }
+    }
+
+    fn parse(self) -> Vault {
+        let keys = self
+            .keys
+            .into_iter()
+            .map(|(token, sealed)| WrappedKey { token: TokenHash::from_bytes(token), sealed: sealed.into() });
+        let jars = self
+            .jars
+            .into_iter()
+            .map(|(site, sealed)| SealedJar { site: site.into(), sealed: sealed.into() });
+        Vault::of(keys.collect(), jars.collect())
+    }
 }
 
 impl<'a> Body<'a> {
@@ -277,6 +324,64 @@ mod tests {
             forged[place] ^= 1;
             assert!(rows.read(session.id(), &row, &forged).is_none(), "byte {place} of the time");
         }
+    }
+
+    #[test]
+    fn what_earlier_versions_wrote_is_read_and_written_the_same() {
+        let session = of_old();
+        let (row, seen) = (OLD.0.as_bytes(), OLD.1.as_bytes());
+        let bytes = |text: &[u8]| data_encoding::HEXLOWER.decode(text).unwrap();
+        let read = rows([1; 32], &[]).read(session.id(), &bytes(row), &bytes(seen)).unwrap();
+        assert_eq!((read.tokens(), read.version()), (session.tokens(), 7));
+        assert_eq!(format!("{:?}", read.record()), format!("{:?}", session.record()));
+        assert_eq!(rows([1; 32], &[]).write(&session, &session.tokens(), 7), bytes(row));
+    }
+
+    #[test]
+    fn a_vault_is_in_the_row_and_under_its_hash() {
+        let (rows, session) = (rows([1; 32], &[]), session());
+        let [key, jar] = [[3; 88], [4; 88]];
+        let token = session.tokens().hosts()[0].current;
+        let keys = vec![WrappedKey { token, sealed: key.into() }];
+        let jars = vec![SealedJar { site: "app.example/".into(), sealed: jar.into() }];
+        let tokens = session.tokens().with_vault(Some(Vault::of(keys, jars)));
+        let (row, seen) = (rows.write(&session, &tokens, 3), rows.write_seen(session.id(), at(160)));
+        let read = rows.read(session.id(), &row, &seen).unwrap();
+        assert_eq!((read.tokens(), version_of(&row)), (tokens, Some(3)));
+        assert!(read.tokens().vault().is_some() && read.vault().is_none(), "it is not open");
+        for place in 0..row.len() {
+            let mut forged = row.clone();
+            forged[place] ^= 1;
+            assert!(rows.read(session.id(), &forged, &seen).is_none(), "byte {place}");
+            assert!(rows.read(session.id(), &row[..place], &seen).is_none(), "{place} bytes");
+        }
+    }
+
+    /// A row and a last-seen time as version 0.1 wrote them before there were vaults, with keys of ones, for [`of_old`].
+    const OLD: (&str, &str) = (
+        "01000000072391c08a0d959af1a0b43701bb5a010838bef74615ca59b3fe15ba520878164803616461010f6164614065\
+         78616d706c652e636f6d0002057374616666076772c3b6c39f6500c000020701264d6f7a696c6c612f352e3020285831\
+         313b204c696e7578292046697265666f782f3134302e3047a08d06880e80a305010b6170702e6578616d706c65050505\
+         0505050505050505050505050505050505050505050505050505050505e0c50800010606060606060606060606060606\
+         060606060606060606060606060606060606067365616c65640107070707070707070707070707070707070707070707\
+         07070707070707070707d0f707",
+        "00000000000271003d034d35f37d51c93800075adc1df21d66920ec903747d5726b984130d010ae9",
+    );
+
+    fn of_old() -> Session {
+        let like = session();
+        let host = Arc::new(Host::parse("app.example").unwrap());
+        let next = Next { hash: TokenHash::from_bytes([6; 32]), sealed: "sealed".into() };
+        let retired = vec![Retired { hash: TokenHash::from_bytes([7; 32]), at: at(130) }];
+        let course = Course::Renewed(Renewal { next: Some(next), retired });
+        let token = HostToken {
+            host,
+            current: TokenHash::from_bytes([5; 32]),
+            issued: at(140),
+            course: Some(Box::new(course)),
+        };
+        let tokens = Tokens::of_hosts(vec![token]);
+        Session::new(SessionId::from_bytes([9; 8]), like.record().clone(), tokens, at(160), 7)
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn another_value_an_earlier_end_and_a_deletion_are_news() {
 fn a_session_that_is_signed_anew_with_every_answer_is_news_once_a_while() {
     let flask = |at: u64, end: &str| {
         let time = crate::crypto::base64url(&after(at).as_secs().to_be_bytes()[4..]);
-        format!("session=eyJ1IjoiYW5uIn0.{time}.{:027}{end}", at)
+        format!("session=eyJ1IjoiYW5uIn0.{time}.{at:027}{end}")
     };
     let mut jar = Jar::default();
     assert!(changed(&mut jar, &flask(0, ""), NOW));

@@ -36,7 +36,7 @@ impl Given {
             Some(path) => path.to_owned(),
             None => match self.at.rfind('/') {
                 Some(0) | None => "/".to_owned(),
-                Some(last) => self.at[..last].to_owned(),
+                Some(last) => self.at.split_at(last).0.to_owned(),
             },
         }
     }
