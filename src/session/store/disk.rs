@@ -82,6 +82,9 @@ const READERS: usize = 2;
 /// So many tokens may be cached: about 100 MiB, and a look-up beyond costs some ten microseconds.
 const CACHED: u64 = 200_000;
 
+/// So many last-seen times are one change, between which others get their turn.
+const TOUCH_STEP: usize = 1024;
+
 /// A disk that takes longer than this to answer counts as broken.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -159,7 +162,7 @@ impl Disk {
 
     async fn write(&self, change: Change) -> Result<Outcome, StoreError> {
         let (answer, answered) = oneshot::channel();
-        send(self.writes.as_ref(), Write { change, answer })?;
+        send(self.writes.as_ref(), Write { change, answer: Some(answer) })?;
         patiently(answered).await
     }
 
@@ -209,12 +212,13 @@ impl Inner {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the file anew: after a failure redb takes part in nothing more.
+    /// Opens the file anew: after a failure redb takes part in nothing more. Not with the check of everything in it,
+    /// since everybody waits; and it must be there, since one that is gone is no reason to begin anew.
     fn reopen(&self) -> Result<(), OpenError> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // Closed before it is opened again, or it would be in its own way.
         drop(database.take());
-        *database = Some(file::open(&self.path)?);
+        *database = Some(file::open_again(&self.path)?);
         Ok(())
     }
 }
@@ -260,11 +264,11 @@ impl Store for Disk {
     }
 
     async fn touch(&self, sessions: &[Arc<Session>]) -> Result<(), StoreError> {
-        if sessions.is_empty() {
-            return Ok(());
+        for some in sessions.chunks(TOUCH_STEP) {
+            let uses = some.iter().map(|session| self.one_use(session)).collect();
+            self.write(Change::Touch(uses)).await?;
         }
-        let uses = sessions.iter().map(|session| self.one_use(session)).collect();
-        self.write(Change::Touch(uses)).await.map(drop)
+        Ok(())
     }
 
     async fn remove(&self, session: &Session) -> Result<bool, StoreError> {

@@ -96,6 +96,22 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
 
 /// Opens the store in `path`, which must be there, as [`open`] does.
 pub(super) fn open_existing(path: &Path) -> Result<Database, OpenError> {
+    open_with(path, Check::Everything)
+}
+
+/// Opens the store in `path`, which this process has just had open.
+pub(super) fn open_again(path: &Path) -> Result<Database, OpenError> {
+    open_with(path, Check::Nothing)
+}
+
+/// How much of a file is looked at when it is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Everything,
+    Nothing,
+}
+
+fn open_with(path: &Path, check: Check) -> Result<Database, OpenError> {
     let io = |source| OpenError::Io { file: path.to_owned(), source };
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
     let about = file.metadata().map_err(io)?;
@@ -106,7 +122,7 @@ pub(super) fn open_existing(path: &Path) -> Result<Database, OpenError> {
     if about.len() == 0 {
         return Err(OpenError::Damaged { file: path.to_owned(), reason: "it is empty".to_owned() });
     }
-    let database = database(file).map_err(|error| refused(path, error.into()))?;
+    let database = database(file, check).map_err(|error| refused(path, error.into()))?;
     match format(&database).map_err(|error| refused(path, error))? {
         Some(FORMAT) => Ok(database),
         Some(format) => Err(OpenError::Newer { file: path.to_owned(), format }),
@@ -132,7 +148,7 @@ pub(super) fn write_new(
     write: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
 ) -> io::Result<()> {
     let begin = || -> Result<(), redb::Error> {
-        let database = database(file)?;
+        let database = database(file, Check::Nothing)?;
         let mut transaction = database.begin_write()?;
         transaction.set_two_phase_commit(true);
         transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
@@ -143,9 +159,9 @@ pub(super) fn write_new(
     begin().map_err(io::Error::other)
 }
 
-fn database(file: File) -> Result<Database, DatabaseError> {
+fn database(file: File, check: Check) -> Result<Database, DatabaseError> {
     let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check == Check::Everything);
     builder.create_with_backend(FileBackend::new(file)?)
 }
 

@@ -107,8 +107,7 @@ fn wake(writes: &mpsc::Sender<Write>) {
 
 /// Asks for a change that nobody waits for.
 fn change(writes: &mpsc::Sender<Write>, change: Change) {
-    let (answer, _nobody) = oneshot::channel();
-    drop(writes.send(Write { change, answer }));
+    drop(writes.send(Write { change, answer: None }));
 }
 
 /// Counts the sessions that cannot be read, and tells of them now and then: there may be a million after a key was lost.

@@ -3,12 +3,15 @@
 use std::iter;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use redb::Database;
 use redb::ReadableDatabase;
 use redb::ReadableTableMetadata;
 use tokio::sync::oneshot;
 
+use crate::clock::Clock;
+use crate::clock::Timestamp;
 use crate::session::store::StoreError;
 use crate::session::store::disk::Inner;
 use crate::session::store::disk::tables::Change;
@@ -19,33 +22,68 @@ use crate::session::store::disk::tables::Tables;
 /// So many changes go into one transaction at most: what nobody may have to wait for.
 const BATCH: usize = 1024;
 
-/// A change, and who waits for it.
+/// After a failure nothing is written for so long, and looking up goes on: where the disk is full every attempt would
+/// have the file opened anew, and nobody can look anything up meanwhile.
+const REST: Duration = Duration::from_secs(2);
+
+/// A change, and who waits for it, if anybody does.
 pub(super) struct Write {
     pub(super) change: Change,
-    pub(super) answer: oneshot::Sender<Result<Outcome, StoreError>>,
+    pub(super) answer: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
+}
+
+impl Write {
+    /// Whether nobody has given up waiting for it: who has was told that it failed.
+    fn is_wanted(&self) -> bool {
+        self.answer.as_ref().is_none_or(|answer| !answer.is_closed())
+    }
+}
+
+/// When a change last failed, and why.
+struct Failed {
+    at: Timestamp,
+    reason: String,
 }
 
 /// Makes changes until nobody can ask for one any more.
 pub(super) fn run(inner: &Inner, waiting: &mpsc::Receiver<Write>) {
+    let clock = Clock::system();
+    let mut failed: Option<Failed> = None;
     while let Ok(first) = waiting.recv() {
-        let batch: Vec<Write> = iter::once(first).chain(waiting.try_iter()).take(BATCH).collect();
-        let done = commit(inner, batch.iter().map(|write| &write.change));
-        if let Err(error) = &done {
-            tracing::warn!(%error, "the session store could not be changed, and is opened anew");
-            if let Err(error) = inner.reopen() {
-                tracing::warn!(%error, "the session store cannot be used for now");
-            }
+        let mut batch: Vec<Write> = iter::once(first).chain(waiting.try_iter()).take(BATCH).collect();
+        batch.retain(Write::is_wanted);
+        failed = failed.filter(|failed| clock.now().since(failed.at) < REST);
+        let done = match &failed {
+            Some(failed) => Err(failed.reason.clone()),
+            None => change(inner, &batch),
+        };
+        if let (None, Err(reason)) = (&failed, &done) {
+            failed = Some(Failed { at: clock.now(), reason: reason.clone() });
         }
         let mut outcomes = done.map(Vec::into_iter);
         for Write { answer, .. } in batch {
             let outcome = match &mut outcomes {
                 Ok(outcomes) => outcomes.next().ok_or_else(|| StoreError::new("a change was forgotten")),
-                Err(error) => Err(StoreError::new(error.to_string())),
+                Err(reason) => Err(StoreError::new(reason.as_str())),
             };
             // Whoever asked may have gone.
-            drop(answer.send(outcome));
+            drop(answer.map(|answer| answer.send(outcome)));
         }
     }
+}
+
+/// Makes these changes, or none of them.
+fn change(inner: &Inner, batch: &[Write]) -> Result<Vec<Outcome>, String> {
+    if inner.database().is_none() {
+        inner.reopen().map_err(|error| error.to_string())?;
+    }
+    commit(inner, batch.iter().map(|write| &write.change)).map_err(|error| {
+        tracing::warn!(%error, "the session store could not be changed, and is opened anew");
+        if let Err(error) = inner.reopen() {
+            tracing::warn!(%error, "the session store cannot be used for now");
+        }
+        error.to_string()
+    })
 }
 
 fn commit<'a>(inner: &Inner, changes: impl Iterator<Item = &'a Change>) -> Result<Vec<Outcome>, redb::Error> {
