@@ -64,6 +64,7 @@ use crate::session::vault::VaultKeys;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
+use crate::telemetry::causes;
 use crate::telemetry::crash;
 use crate::telemetry::log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -202,8 +203,11 @@ impl App {
         let Self { background, running, stop, shared, .. } = self;
         let drained = background.block_on(running.drain(grace, shared.login.finish()));
         stop.cancel();
-        if let Err(error) = background.block_on(shared.sessions.flush()) {
-            tracing::warn!(%error, "the store could not be told when sessions were last seen");
+        if let Err(error) = background.block_on(shared.sessions.flush_all()) {
+            tracing::warn!(
+                error = causes(&error),
+                "the store could not be told when sessions were last seen"
+            );
         }
         let context = Context::at(shared.clock.now());
         shared.audit.record(&context, &Event::Shutdown { cut: drained.cut });

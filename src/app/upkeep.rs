@@ -32,7 +32,10 @@ pub(crate) async fn flush(shared: Arc<Shared>) {
     loop {
         beat.tick().await;
         if let Err(error) = shared.sessions.flush().await {
-            tracing::debug!(%error, "the store could not be told when sessions were last seen");
+            tracing::debug!(
+                error = causes(&error),
+                "the store could not be told when sessions were last seen"
+            );
         }
     }
 }
@@ -48,7 +51,7 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
             Ok(ended) => shared.metrics.sweep(ended),
             // Its failures are told once, by who follows it.
             Err(error) if shared.sessions.is_shared() => {
-                tracing::debug!(%error, "sessions could not be swept");
+                tracing::debug!(error = causes(&error), "sessions could not be swept");
             }
             Err(error) => {
                 let event = Event::StoreFailed { reason: &causes(&error) };
@@ -85,7 +88,7 @@ pub(crate) fn tell_end(audit: &Audit, now: Timestamp, session: &Session, why: Wh
     let reference = session.reference();
     let tokens = session.tokens();
     let context = Context {
-        host: tokens.hosts().first().map(|token| token.host.as_str()),
+        host: tokens.good_on().first().map(|host| host.as_str()),
         user: Some(session.user().name.as_str()),
         session: Some(reference.as_str()),
         ..Context::at(now)

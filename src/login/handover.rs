@@ -199,7 +199,9 @@ impl Login {
 
     async fn let_in(&self, visit: &Visit, begun: Begun, target: &Target) -> Answer {
         let Begun { token, session } = begun;
+        // This very session may have had a token here already, of which the browser came back for another.
         if let Presence::Active(old) = &visit.presence
+            && old.id() != session.id()
             && let Err(error) = self.sessions.end(old, Why::Replaced).await
         {
             self.store_failed(visit, &error);

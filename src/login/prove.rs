@@ -230,7 +230,7 @@ impl Login {
         for name in &change.ended {
             self.throttle().reset(name.as_str());
             if let Err(error) = self.sessions.end_user(name, Why::UserRemoved).await {
-                tracing::error!(%error, "the sessions of a changed user could not be ended");
+                tracing::error!(error = causes(&error), "the sessions of a changed user could not be ended");
             }
         }
     }

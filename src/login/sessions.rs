@@ -3,7 +3,6 @@
 //! Nobody sees or ends another's: what a form names is looked for among the sessions of whoever sent it, so that
 //! somebody else's is as unknown as one that never was (ASVS 8.2.2).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::login::form::Purpose;
 use crate::login::form::Shown;
 use crate::login::form::Standing;
 use crate::login::words;
+use crate::net::Host;
 use crate::pages::SessionRow;
 use crate::pages::SessionsView;
 use crate::pages::Time;
@@ -161,9 +161,7 @@ impl Login {
 fn row(session: &Session, now: Timestamp) -> SessionRow {
     let times = session.times();
     let tokens = session.tokens();
-    let in_force = tokens.hosts().iter().filter(|token| token.is_in_force());
-    let hosts: BTreeSet<_> = in_force.map(|token| token.host.as_str()).collect();
-    let hosts: Vec<_> = hosts.into_iter().collect();
+    let hosts: Vec<_> = tokens.good_on().into_iter().map(Host::as_str).collect();
     SessionRow {
         id: session.reference().to_string(),
         client: session.record().family().to_string(),

@@ -105,7 +105,8 @@ impl Gateway {
     /// What lives as long as this request's session, and no longer.
     pub(crate) fn bond(&self, exchange: &Exchange, site: &Site) -> Option<Bond> {
         let session = exchange.session()?;
-        Some(Bond::new(Arc::clone(session), site.lifetime, self.shared.clock.clone()))
+        let limits = self.shared.sessions.limits_of(session, &site.lifetime);
+        Some(Bond::new(Arc::clone(session), limits, self.shared.clock.clone()))
     }
 
     /// Tells the audit log if one of the fields `names` claims to say who somebody is: once for a request.

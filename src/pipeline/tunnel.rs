@@ -22,6 +22,7 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
+use crate::pipeline::tunnel::farewell::Farewell;
 use crate::pipeline::tunnel::frames::Tracked;
 use crate::route::Site;
 use crate::upstream::Tunnel;
@@ -54,23 +55,23 @@ impl Gateway {
         tokio::spawn(async move {
             let ended = async {
                 match bond {
-                    Some(bond) => drop(bond.end().await),
+                    Some(bond) => bond.end().await,
                     None => std::future::pending().await,
                 }
             };
             let mut ended = pin!(ended);
             let upgraded = tokio::select! {
-                () = &mut ended => return,
+                _why = &mut ended => return,
                 upgraded = browser => upgraded,
             };
             let Ok(upgraded) = upgraded else { return };
             let (mut browser, mut app) = (Tracked::new(TokioIo::new(upgraded)), Tracked::new(app));
-            tokio::select! {
-                () = ended => {}
+            let why = tokio::select! {
+                why = ended => why,
                 // How a tunnel ends, its two ends know; there is no one else to tell.
                 _done = tokio::io::copy_bidirectional(&mut browser, &mut app) => return,
-            }
-            farewell::part(browser, app).await;
+            };
+            farewell::part(browser, app, Farewell::of(why)).await;
         });
         let (mut head, ()) = answer.into_parts();
         hop::clean_response(&mut head.headers);

@@ -20,6 +20,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync;
 
 use crate::session::id::SessionId;
+use crate::session::lifetime::Why;
 use crate::session::live::Session;
 use crate::session::striped::Striped;
 use crate::session::token::TokenHash;
@@ -138,7 +139,9 @@ impl Cache {
     pub(super) fn shared(&self, stored: Arc<Session>) -> Arc<Session> {
         let Some(homes) = &self.homes else { return stored };
         let mut home = lock(homes.at(stored.id().stripe()));
-        let Some(here) = home.sessions.get(&stored.id()).and_then(Weak::upgrade) else {
+        let here = home.sessions.get(&stored.id()).and_then(Weak::upgrade);
+        // One that was let go is of no more use to anybody.
+        let Some(here) = here.filter(|here| here.why_ended() != Some(Why::NotHeard)) else {
             home.sessions.insert(stored.id(), Arc::downgrade(&stored));
             return stored;
         };

@@ -43,6 +43,25 @@ const TELL_OTHERS: Duration = Duration::from_secs(30);
 /// So much longer it may take until such a store has heard of it, since several uses are told together.
 const ON_THE_WAY: Duration = Duration::from_secs(3);
 
+/// Set beside the reason of an end of which nobody knows whether it was carried out.
+const IN_DOUBT: u8 = 0x80;
+
+/// How much later a use must be than the last that the store has heard of, for it to hear of it: `idle` is the shortest
+/// limit that anybody judges the session by, `shared` whether others use the store too.
+pub(super) fn tell_after(idle: Duration, shared: bool) -> Duration {
+    let step = idle / TELL_STORE;
+    if shared { step.min(TELL_OTHERS) } else { step }
+}
+
+/// How long after a use all who share its store know of it, at the latest: so much longer than its idle limit a session
+/// may live, since nobody may end it who does not know.
+pub(super) fn unheard(idle: Duration) -> Duration {
+    Duration::from_secs(tell_after(idle, true).as_secs()) + ON_THE_WAY
+}
+
+/// The longest that [`unheard`] can be.
+pub(super) const LONGEST_UNHEARD: Duration = TELL_OTHERS.saturating_add(ON_THE_WAY);
+
 /// A session. Connections, tunnels and streams that serve it hold the same one, so that its end reaches all of them
 /// at once.
 pub struct Session {
@@ -56,7 +75,7 @@ pub struct Session {
     /// the session already.
     tokens: Mutex<Tokens>,
     renewing: AtomicBool,
-    /// Why somebody here is about to end it, as in [`State`].
+    /// Why somebody here is about to end it, as in [`State`], and whether that is in doubt.
     ending: AtomicU8,
     /// Whether the store is known to have had it.
     kept: AtomicBool,
@@ -148,38 +167,25 @@ impl Session {
         Times { began: self.record.began, last_seen: self.state.last_seen() }
     }
 
-    /// The longest that [`Session::unheard`] can be.
-    pub(super) const LONGEST_UNHEARD: Duration = TELL_OTHERS.saturating_add(ON_THE_WAY);
-
-    /// How long after a use all who share its store know of it, at the latest: so much longer than its idle limit it
-    /// may live, since nobody may end it who does not know.
-    pub(super) fn unheard(&self) -> Duration {
-        Duration::from_secs(self.told_after(true).into()) + ON_THE_WAY
-    }
-
-    /// By how many seconds a use must be later than the last that a store, which others may use too, has heard of.
-    fn told_after(&self, shared: bool) -> u32 {
-        let step = self.record.lifetime.idle() / TELL_STORE;
-        secs(if shared { step.min(TELL_OTHERS) } else { step })
-    }
-
-    /// Notes a request of the person at `now`, and tells whether the store should hear of it. An earlier time than the
+    /// Notes a request of the person at `now`, and tells whether it is the latest so far. An earlier time than the
     /// one known changes nothing, and neither does a touch of a session that is over, noticed or not: nothing brings
     /// it back. `grace` is what is added to its idle limit where others may have used it too.
     pub(super) fn touch(&self, now: Timestamp, grace: Duration) -> bool {
         let lifetime = self.record.lifetime.idle_longer(grace);
-        let moved = self.state.update(|seen| {
+        self.state.update(|seen| {
             let times = Times { began: self.record.began, last_seen: seen };
             let alive = verdict(&times, &lifetime, now) == Verdict::Active;
             (alive && now > seen).then_some((now, None))
-        });
-        if !moved {
-            return false;
-        }
-        let step = self.told_after(!grace.is_zero());
-        let (seen, told) = (secs(now.since(self.record.began)), self.told.load(Ordering::Relaxed));
+        })
+    }
+
+    /// Whether it is up to the caller to tell the store when it was last seen: what the store knows is older than that
+    /// by more than `step`.
+    pub(super) fn begin_telling(&self, step: Duration) -> bool {
+        let seen = secs(self.state.last_seen().since(self.record.began));
+        let told = self.told.load(Ordering::Relaxed);
         // Of many requests at once, one tells.
-        seen.saturating_sub(told) > step
+        seen.saturating_sub(told) > secs(step)
             && self.told.compare_exchange(told, seen, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -241,7 +247,26 @@ impl Session {
 
     /// Why somebody here is about to end it.
     pub(super) fn ending(&self) -> Option<Why> {
-        State::why_at(self.ending.load(Ordering::Acquire).into())
+        State::why_at((self.ending.load(Ordering::Acquire) & !IN_DOUBT).into())
+    }
+
+    /// The store has not said whether it carried the end out: it alone knows whether the session is still there.
+    pub(super) fn doubt_end(&self) {
+        self.ending.fetch_or(IN_DOUBT, Ordering::AcqRel);
+    }
+
+    /// Whether an end was begun of which nobody knows whether it was carried out.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.ending.load(Ordering::Acquire) & IN_DOUBT != 0
+    }
+
+    /// The store still has it: an end that was in doubt has not happened.
+    pub(super) fn still_there(&self) {
+        let ending = self.ending.load(Ordering::Acquire);
+        if ending & IN_DOUBT != 0 {
+            // Unless somebody begins another at this moment.
+            let _begun = self.ending.compare_exchange(ending, 0, Ordering::AcqRel, Ordering::Acquire);
+        }
     }
 
     /// Ends it. Only the first end counts: the answer is whether this was it.
@@ -389,19 +414,22 @@ mod tests {
     fn the_store_hears_of_a_thirtieth_of_the_idle_limit_once() {
         let lifetime = Lifetime::new(Duration::from_mins(30), Duration::from_hours(24)).unwrap();
         let session = session_of("ada", lifetime, at(0));
-        assert!(!session.touch(at(60), Duration::ZERO));
-        assert!(session.touch(at(61), Duration::ZERO));
-        assert!(!session.touch(at(62), Duration::ZERO));
-        assert!(session.touch(at(122), Duration::ZERO));
+        let step = tell_after(session.lifetime().idle(), false);
+        let tells = |secs| session.touch(at(secs), Duration::ZERO) && session.begin_telling(step);
+        assert_eq!([60, 61, 62, 122].map(tells), [false, true, false, true]);
+        // At the end whatever it has not heard of counts.
+        assert!(!tells(123) && session.begin_telling(Duration::ZERO));
+        assert!(!session.begin_telling(Duration::ZERO));
     }
 
     #[test]
     fn a_store_that_others_use_hears_of_it_sooner_and_ends_it_later() {
         let lifetime = Lifetime::new(Duration::from_hours(4), Duration::from_hours(24)).unwrap();
         let session = session_of("ada", lifetime, at(0));
-        let grace = session.unheard();
-        assert_eq!(grace, TELL_OTHERS + ON_THE_WAY);
-        assert!(!session.touch(at(30), grace) && session.touch(at(31), grace));
+        let (step, grace) = (tell_after(lifetime.idle(), true), unheard(lifetime.idle()));
+        assert_eq!((step, grace), (TELL_OTHERS, TELL_OTHERS + ON_THE_WAY));
+        let tells = |secs| session.touch(at(secs), grace) && session.begin_telling(step);
+        assert!(!tells(30) && tells(31));
         let idle_end = 31 + 4 * 3600;
         assert_eq!(session.expire(*session.lifetime(), grace, at(idle_end + grace.as_secs() - 1)), None);
         assert!(session.touch(at(idle_end + 1), grace));

@@ -18,6 +18,7 @@ mod tests;
 mod trouble;
 mod vault;
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -43,9 +44,11 @@ use crate::session::cache::Cache;
 use crate::session::grant::Checked;
 use crate::session::grant::Finding;
 use crate::session::grant::Grant;
+use crate::session::id::SessionId;
 use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::Why;
+use crate::session::live;
 use crate::session::live::Session;
 use crate::session::sessions::sites::Sites;
 use crate::session::store::Store;
@@ -78,7 +81,7 @@ pub struct Sessions<S = Stores> {
     ended: sync::Cache<TokenHash, Ended>,
     hosts: Mutex<BTreeSet<Arc<Host>>>,
     /// Those whose last use the store has not heard of yet.
-    seen: Mutex<Vec<Arc<Session>>>,
+    seen: Mutex<BTreeMap<SessionId, Arc<Session>>>,
     limits: begin::Limits,
     sites: Sites,
     /// The gateway's part in what apps' cookies are sealed with; nothing where none are kept.
@@ -161,7 +164,7 @@ impl<S: Store> Sessions<S> {
             Some(why) => return Ok(Checked::Ended(why)),
         }
         let good = grant.holds(request.host, request.now) && self.believes(request.now);
-        if !good || is_elsewhere(session, request) {
+        if !good || session.is_in_doubt() || is_elsewhere(session, request) {
             return Ok(Checked::Stale);
         }
         let over = self.over(session, request).await?;
@@ -171,31 +174,53 @@ impl<S: Store> Sessions<S> {
     /// Notes that the person used the session at `now`.
     pub fn touch(&self, session: &Arc<Session>, now: Timestamp) {
         if session.touch(now, self.grace(session)) {
-            lock(&self.seen).push(Arc::clone(session));
+            self.note_seen(session, live::tell_after(self.shortest_idle(session), self.store.is_shared()));
         }
     }
 
-    /// Tells the store when sessions were last seen, where it must know. To be called about once a second, and at the
-    /// end.
+    fn note_seen(&self, session: &Arc<Session>, step: Duration) {
+        if session.begin_telling(step) {
+            lock(&self.seen).insert(session.id(), Arc::clone(session));
+        }
+    }
+
+    /// Tells the store when sessions were last seen, where it must know. To be called about once a second.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.catch_up_vaults().await?;
         let mut seen = std::mem::take(&mut *lock(&self.seen));
-        seen.retain(|session| matches!(session.why_ended(), None | Some(Why::NotHeard)));
+        seen.retain(|_, session| matches!(session.why_ended(), None | Some(Why::NotHeard)));
         if seen.is_empty() {
             return Ok(());
         }
-        let told = self.store.touch(&seen).await;
+        let sessions: Vec<_> = seen.values().cloned().collect();
+        let told = self.store.touch(&sessions).await;
         if told.is_err() {
+            // Those that were used meanwhile are the same ones.
             lock(&self.seen).append(&mut seen);
         }
         told
     }
 
+    /// Tells the store of each use that it has not heard of, however short ago the last one was that it has: what comes
+    /// after this process is to judge by them. To be called at the end.
+    pub async fn flush_all(&self) -> Result<(), StoreError> {
+        for session in self.cache.all() {
+            self.note_seen(&session, Duration::ZERO);
+        }
+        self.flush().await
+    }
+
     /// Ends a session: its record is gone, and everybody who holds it knows, before this returns. If the store cannot
-    /// answer, nothing has happened. Run it to completion: dropped half-way it may be done in the store alone.
+    /// answer, it may be done all the same: from then on the store is asked whenever the session is. Run it to
+    /// completion: dropped half-way it may be done in the store alone.
     pub async fn end(&self, session: &Arc<Session>, why: Why) -> Result<(), StoreError> {
         session.begin_end(why);
-        let removed = self.store.remove(session).await?;
+        let removed = self.store.remove(session).await.inspect_err(|_failed| {
+            // Of what happens in a store that others use too everybody hears anyway.
+            if !self.store.is_shared() {
+                session.doubt_end();
+            }
+        })?;
         if session.end(why) || removed {
             self.bury(session, why, removed);
         }
@@ -233,7 +258,7 @@ impl<S: Store> Sessions<S> {
         if self.store.is_shared() {
             self.ask_before_idle(now).await?;
         }
-        let due = if self.store.is_shared() { now.before(Session::LONGEST_UNHEARD) } else { now };
+        let due = if self.store.is_shared() { now.before(live::LONGEST_UNHEARD) } else { now };
         loop {
             let overdue = self.store.overdue(due, SWEEP_PAGE).await?;
             let shared = overdue.iter().map(|stored| self.cache.shared(Arc::clone(stored)));
@@ -280,8 +305,9 @@ impl<S: Store> Sessions<S> {
 
     /// The shared session with this token, out of the cache or the store.
     async fn session(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Arc<Session>>, StoreError> {
-        let cached = self.cache.get(hash);
-        if cached.is_some() && self.believes(now) {
+        // One that was let go is not over: the store knows what it is.
+        let cached = self.cache.get(hash).filter(|session| session.why_ended() != Some(Why::NotHeard));
+        if cached.as_ref().is_some_and(|session| !session.is_in_doubt()) && self.believes(now) {
             return Ok(cached);
         }
         loop {
@@ -293,6 +319,7 @@ impl<S: Store> Sessions<S> {
                 return Ok(None);
             };
             if let Some(session) = self.cache.fill(&ticket, hash, stored) {
+                session.still_there();
                 return Ok(Some(session));
             }
         }
@@ -328,7 +355,7 @@ impl<S: Store> Sessions<S> {
             // Somebody may have used it elsewhere.
             match self.store.last_seen(session).await? {
                 Some(seen) => session.seen_elsewhere(seen),
-                None => self.bury(session, Why::Idle, false),
+                None => self.lose(session).await,
             }
         }
         let Some(why) = session.expire(*lifetime, grace, now) else { return Ok(None) };
@@ -343,7 +370,13 @@ impl<S: Store> Sessions<S> {
 
     /// What is added to a session's idle limit: the time in which others may have used it and not told yet.
     fn grace(&self, session: &Session) -> Duration {
-        if self.store.is_shared() { session.unheard() } else { Duration::ZERO }
+        if self.store.is_shared() { live::unheard(self.shortest_idle(session)) } else { Duration::ZERO }
+    }
+
+    /// The limits by which something that serves the session for long finds out by itself that it is over, where a site
+    /// has `lifetime`.
+    pub fn limits_of(&self, session: &Session, lifetime: &Lifetime) -> Lifetime {
+        lifetime.idle_longer(self.grace(session))
     }
 
     /// What is left to say to a token that has no session.
@@ -357,7 +390,7 @@ impl<S: Store> Sessions<S> {
     /// What is left to do here once the store has lost a session; `removed` if it was for us to remove it.
     fn bury(&self, session: &Arc<Session>, why: Why, removed: bool) {
         session.end(why);
-        let why = session.why_ended().unwrap_or(why);
+        let why = session.why_ended().filter(|why| *why != Why::NotHeard).unwrap_or(why);
         if removed {
             (self.told)(session, why);
         }
@@ -376,7 +409,8 @@ impl<S: Store> Sessions<S> {
             Some(why) => why,
             None => self.store.farewell(session.id()).await.unwrap_or(Why::OtherGateway),
         };
-        self.bury(session, why, false);
+        // An end of ours that was carried out without an answer was told to nobody.
+        self.bury(session, why, session.is_in_doubt());
     }
 
     /// The one copy of a host's name that its sessions share. There are only as many as hosts with a login.

@@ -2,6 +2,7 @@
 //! went before; and those that were handed over to another host and not collected there yet; and what only they open. A
 //! value that is replaced as a whole, never changed: what is not yet in the store is not yet so.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -284,6 +285,11 @@ impl Tokens {
         Some(self.with_hosts(all))
     }
 
+    /// The hosts that the session is good on, each once and in order.
+    pub fn good_on(&self) -> BTreeSet<&Host> {
+        self.hosts.iter().filter(|token| token.is_in_force()).map(|token| &*token.host).collect()
+    }
+
     /// Whether `host` is closed to this login.
     pub fn is_closed(&self, host: &Host) -> bool {
         self.hosts.iter().any(|token| *token.host == *host && token.is_closed())
@@ -309,7 +315,7 @@ impl HostToken {
     }
 
     /// Whether it is good on its host.
-    pub fn is_in_force(&self) -> bool {
+    fn is_in_force(&self) -> bool {
         !self.waits() && !self.is_closed()
     }
 

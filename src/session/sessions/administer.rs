@@ -22,7 +22,7 @@ impl<S: Store> Sessions<S> {
         Ok(over.is_none().then_some(session))
     }
 
-    /// Some of all live sessions, at most `limit`: those behind `from`, or the first ones. A page may be short, or even
+    /// Some of all live sessions, about `limit`: those behind `from`, or the first ones. A page may be short, or even
     /// empty, and not the last.
     pub async fn list(
         &self,

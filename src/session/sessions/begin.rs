@@ -87,7 +87,11 @@ impl<S: Store> Sessions<S> {
             Created::Full => return Err(BeginError::Full),
             Created::Exists => return Err(StoreError::new("a new session id is already in use").into()),
         }
-        self.keep_to_the_limit(&session, now).await?;
+        if let Err(error) = self.keep_to_the_limit(&session, now).await {
+            // Nobody will ever have its token. If it cannot be ended now, its idle limit does it.
+            drop(self.end(&session, Why::Replaced).await);
+            return Err(error);
+        }
         // Where others could have ended it before it was known here to be there.
         if self.store.is_shared() {
             self.read_again(std::slice::from_ref(&session)).await?;

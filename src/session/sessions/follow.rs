@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
 
 use crate::clock::Timestamp;
 use crate::session::id::SessionId;
@@ -30,6 +32,9 @@ const BEFORE_IDLE: Duration = Duration::from_secs(10);
 /// So many sessions are read again at once.
 const STEP: usize = 128;
 
+/// So many changes are taken together at most, where they come faster than they can be looked at one by one.
+const TOGETHER: usize = 1024;
+
 /// Whether a store that others use too can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreState {
@@ -50,35 +55,48 @@ impl<S: Store> Sessions<S> {
     /// Follows what is heard of the store, for ever, and tells `told` when it can no longer be asked and when it can
     /// again. To be run once; for a store that nobody else uses it never does anything.
     pub async fn follow(&self, now: impl Fn() -> Timestamp + Send, told: impl Fn(StoreState) + Send) {
-        let (mut behind, mut believed) = (Behind::default(), false);
+        let mut behind = Behind::default();
+        // Whether something may wait here for the end of a session.
+        let mut waits = false;
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let news = tokio::select! {
+            if waits && !self.believes(now()) {
+                self.let_go();
+                waits = false;
+            }
+            // However much is heard, the look comes around.
+            let mut news = tokio::select! {
                 biased;
-                news = self.store.news() => news,
-                () = sleep(LOOK_EVERY) => {
-                    if believed && !self.believes(now()) {
-                        self.let_go();
-                        believed = false;
-                    }
-                    continue;
-                }
+                _ = look.tick() => continue,
+                news = self.store.news() => Some(news),
             };
+            let mut changed = Vec::new();
+            while let Some(News::Changed(id)) = news {
+                changed.push(id);
+                news = if changed.len() < TOGETHER { self.store.news().now_or_never() } else { None };
+            }
+            let here: Vec<_> = changed.iter().filter_map(|id| self.cache.changed(*id)).collect();
+            if self.read_again(&here).await.is_err() {
+                behind.some.extend(changed);
+            }
+            let Some(news) = news else { continue };
             match news {
-                News::Changed(id) => {
-                    if self.read_again(self.cache.changed(id).as_slice()).await.is_err() {
-                        behind.some.insert(id);
-                    }
-                }
+                News::Changed(id) => behind.some.extend([id]),
                 News::Everything => behind = Behind { all: true, some: BTreeSet::new() },
                 // Only what was heard and acted upon is a reason to believe the rest.
                 News::Sound(then) => {
                     if self.catch_up(&mut behind).await.is_ok() {
                         let until = then.after(NOTICED_WITHIN).after(self.serve_cached);
                         self.believed_until.store(until.as_millis(), Ordering::Release);
-                        believed = true;
+                        waits = true;
                     }
                 }
-                News::Down { reason } => told(StoreState::Down(reason)),
+                News::Down { reason } => {
+                    // Also what began after an outage, before anything was sound.
+                    waits = true;
+                    told(StoreState::Down(reason));
+                }
                 News::Up => told(StoreState::Up),
             }
         }
@@ -112,7 +130,7 @@ impl<S: Store> Sessions<S> {
         let soon = now.after(BEFORE_IDLE);
         let mut here = self.cache.all();
         here.retain(|session| {
-            let idle_end = session.times().last_seen.after(session.lifetime().idle());
+            let idle_end = session.times().last_seen.after(self.shortest_idle(session));
             session.is_kept() && session.why_ended().is_none() && idle_end <= soon
         });
         self.read_again(&here).await

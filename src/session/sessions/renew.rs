@@ -27,6 +27,7 @@ use crate::session::token::TokenHash;
 use crate::session::tokens::Next;
 use crate::session::tokens::Role;
 use crate::session::tokens::Tokens;
+use crate::telemetry::causes;
 
 /// How soon a token is looked at again whose renewal was begun or has failed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -105,7 +106,10 @@ impl<S: Store> Sessions<S> {
             Judged::Arrived => {
                 // If it cannot be noted now, the next request will: until then the older token lives on beside it.
                 if let Err(error) = self.promote(&session, &hash, request.now).await {
-                    tracing::warn!(%error, "a renewed session id could not be noted as received");
+                    tracing::warn!(
+                        error = causes(&error),
+                        "a renewed session id could not be noted as received"
+                    );
                 }
                 until(soon)
             }
@@ -128,7 +132,9 @@ impl<S: Store> Sessions<S> {
             match sessions.store.replace(&session, version, &tokens).await {
                 Ok(true) => session.adopt(tokens, version.wrapping_add(1)),
                 Ok(false) => sessions.refresh(&session).await,
-                Err(error) => tracing::warn!(%error, "a session id could not be renewed yet"),
+                Err(error) => {
+                    tracing::warn!(error = causes(&error), "a session id could not be renewed yet");
+                }
             }
             session.renewed();
         }));
@@ -173,7 +179,9 @@ impl<S: Store> Sessions<S> {
             Ok(Some(stored)) => session.adopt(stored.tokens(), stored.version()),
             // Whoever removed it tells why.
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "a changed session could not be read again"),
+            Err(error) => {
+                tracing::warn!(error = causes(&error), "a changed session could not be read again");
+            }
         }
     }
 }

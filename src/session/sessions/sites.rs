@@ -35,6 +35,12 @@ impl<S: Store> Sessions<S> {
         self
     }
 
+    /// The shortest idle limit that anybody judges a session by.
+    pub(super) fn shortest_idle(&self, session: &Session) -> Duration {
+        let own = session.lifetime().idle();
+        self.sites.shortest_idle.map_or(own, |shortest| shortest.min(own))
+    }
+
     /// Why the session is over where this request was sent, if it is: everywhere, or by the limits of this host alone.
     pub(super) async fn over(
         &self,

@@ -50,6 +50,19 @@ pub(super) fn with_limit<S: Store>(
     Arc::new(Sessions::new(&settings, store))
 }
 
+/// Who ended, and why.
+pub(super) type Ends = Arc<Mutex<Vec<(String, Why)>>>;
+
+/// The sessions, with a list of all ends that are told.
+pub(super) fn listened_to<S: Store>(sessions: Arc<Sessions<S>>) -> (Arc<Sessions<S>>, Ends) {
+    let told = Ends::default();
+    let list = Arc::clone(&told);
+    let sessions = Arc::into_inner(sessions).unwrap().tell_ends(move |session, why| {
+        list.lock().unwrap().push((session.user().name.to_string(), why));
+    });
+    (Arc::new(sessions), told)
+}
+
 pub(super) async fn begin<S: Store>(
     sessions: &Sessions<S>,
     login: NewLogin,
@@ -234,6 +247,25 @@ async fn a_store_that_knows_old_times_is_told_the_new_ones() {
 }
 
 #[tokio::test]
+async fn a_store_hears_often_enough_for_the_site_with_the_shortest_limit() {
+    let (long, short) = (limits(28_800, 86_400), limits(300, 86_400));
+    let sites = [(host("long"), long), (host("short"), short)].into();
+    let sessions = Arc::into_inner(sessions(9, Copies::default())).unwrap().shared_by(&sites);
+    let (_, session) = begin(&sessions, login("ada", "long", long), 0).await;
+    let known = async || sessions.store.load(session.id()).await.unwrap().unwrap().times().last_seen;
+    sessions.touch(&session, at(10));
+    sessions.flush().await.unwrap();
+    assert_eq!(known().await, at(0));
+    sessions.touch(&session, at(11));
+    sessions.flush().await.unwrap();
+    assert_eq!(known().await, at(11));
+    // Whoever opens the store after the end is to know all.
+    sessions.touch(&session, at(15));
+    sessions.flush_all().await.unwrap();
+    assert_eq!(known().await, at(15));
+}
+
+#[tokio::test]
 async fn a_full_house_turns_new_logins_away_and_nobody_out() {
     let sessions = sessions(2, Memory::new());
     let (first, kept) = begin(&sessions, ada(), 0).await;
@@ -270,12 +302,7 @@ async fn all_sessions_of_a_user_end_together_and_only_theirs() {
 
 #[tokio::test]
 async fn every_end_is_told_once_whoever_notices_it() {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let list = Arc::clone(&told);
-    let sessions = Arc::into_inner(sessions(9, Memory::new())).unwrap();
-    let sessions = Arc::new(sessions.tell_ends(move |session, why| {
-        list.lock().unwrap().push((session.user().name.to_string(), why));
-    }));
+    let (sessions, told) = listened_to(sessions(9, Memory::new()));
     let on = |user| login(user, "app", limits(10, 25));
     let (token, _) = begin(&sessions, on("ada"), 0).await;
     let Finding::Active(held) = find(&sessions, &token, 1).await else { panic!("it is alive") };

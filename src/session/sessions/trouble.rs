@@ -15,7 +15,10 @@ use super::tests::assert_ended;
 use super::tests::at;
 use super::tests::begin;
 use super::tests::find;
+use super::tests::host;
 use super::tests::limits;
+use super::tests::listened_to;
+use super::tests::request;
 use super::tests::sessions;
 use super::*;
 use crate::session::id::SessionId;
@@ -61,6 +64,20 @@ async fn what_is_over_stays_over_when_the_store_fails_to_remove_it() {
     assert_ended(&find(&sessions, &token, 10).await, Why::Idle);
     assert_eq!((sessions.sweep(at(10)).await.unwrap(), sessions.live()), (1, 0));
     assert_ended(&find(&sessions, &token, 10).await, Why::Idle);
+}
+
+#[tokio::test]
+async fn an_end_whose_answer_was_lost_is_found_out_and_told_once() {
+    let (sessions, told) = listened_to(sessions(9, Unsteady::default()));
+    let (token, session) = begin(&sessions, ada(), 0).await;
+    let Finding::Active(grant) = find(&sessions, &token, 1).await else { panic!("the session is alive") };
+    sessions.store.loses_answers.store(true, Ordering::SeqCst);
+    assert!(sessions.end(&session, Why::LoggedOut).await.is_err());
+    let (app, limits) = (host("app"), limits(10, 25));
+    assert_eq!(sessions.check(&grant, &request(&app, &limits, 1)).await.unwrap(), Checked::Stale);
+    assert_ended(&find(&sessions, &token, 1).await, Why::LoggedOut);
+    assert_ended(&find(&sessions, &token, 2).await, Why::LoggedOut);
+    assert_eq!(*told.lock().unwrap(), [("ada".to_owned(), Why::LoggedOut)]);
 }
 
 #[tokio::test]
@@ -133,6 +150,8 @@ async fn overtaken_look_up(
 pub(super) struct Unsteady {
     copies: Copies,
     down: AtomicBool,
+    /// What is to be removed is removed, and the answer lost.
+    loses_answers: AtomicBool,
     /// Every question and every answer takes a step of its own, until which others have their turn.
     pub(super) in_steps: AtomicBool,
     /// The next answer to a look-up waits for `go_on` on its way.
@@ -203,7 +222,11 @@ impl Store for Unsteady {
     async fn remove(&self, session: &Session) -> Result<bool, StoreError> {
         let answer = self.up().await?.remove(session).await;
         self.step().await;
-        answer
+        if self.loses_answers.load(Ordering::SeqCst) {
+            Err(StoreError::new("the answer is lost"))
+        } else {
+            answer
+        }
     }
 
     async fn of_user(&self, user: &UserName) -> Result<Vec<Arc<Session>>, StoreError> {

@@ -270,7 +270,9 @@ impl Store for Redis {
     async fn remove(&self, session: &Session) -> Result<bool, StoreError> {
         let keys = &self.shared.keys;
         let user = keys.user(&session.user().name);
-        let why = session.why_ended().or_else(|| session.ending());
+        // That it was let go here is no reason to anybody.
+        let known = session.why_ended().filter(|why| *why != Why::NotHeard);
+        let why = known.or_else(|| session.ending());
         let remove = removal(&self.scripts, keys, (session.id(), &user), why);
         let (removed, count): (bool, usize) = self.run(&remove, Again::No, PATIENCE).await?;
         self.counted(count);

@@ -147,6 +147,9 @@ impl Settings {
         let mut builder =
             SentinelClientBuilder::new(addresses, &sentinel.master, SentinelServerType::Master)?
                 .set_client_to_redis_protocol(ProtocolVersion::RESP3);
+        if let Some(info) = sentinel.servers.first() {
+            builder = builder.set_client_to_redis_db(info.redis_settings().db());
+        }
         if let Some(username) = &self.username {
             builder = builder.set_client_to_redis_username(username);
         }
