@@ -171,13 +171,15 @@ fn list(socket: &Socket, user: Option<&str>, limit: Option<usize>, json: bool) -
     let mut table = Table::default();
     let (mut shown, mut after) = (0, None);
     loop {
-        let most = limit.map_or(PAGE, |limit| PAGE.min(limit - shown));
+        let most = limit.map_or(PAGE, |limit| PAGE.min(limit.saturating_sub(shown)));
         if most == 0 {
             break;
         }
         let of_user = user.map(|user| format!("&user={}", encoded(user))).unwrap_or_default();
-        let page: Listing =
+        let mut page: Listing =
             socket.ask("GET", &format!("/api/sessions?limit={most}{of_user}{}", behind(after.as_deref())))?;
+        // A store may give more than it is asked for.
+        page.sessions.truncate(most);
         if json {
             for session in &page.sessions {
                 let joint = if shown == 0 { "[\n" } else { ",\n" };

@@ -13,6 +13,7 @@ use http_body_util::Empty;
 use tokio::time::MissedTickBehavior;
 
 use crate::upstream::Endpoint;
+use crate::upstream::PresentScheme;
 use crate::upstream::Upstream;
 use crate::upstream::client::SendError;
 use crate::upstream::health::Health;
@@ -65,24 +66,25 @@ impl Upstream {
 
     /// On a connection of its own, beside those that `max_connections` counts: a busy app is not an ill one.
     async fn ask(&self, server: usize, endpoint: &Endpoint, check: &HealthCheck) -> Result<(), Illness> {
-        let request = question(endpoint, check)?;
+        let request = question(self.settings.present_scheme, check)?;
         let stream = self.connector.connect(endpoint).await.map_err(SendError::from)?;
         let connection = Connection::new(stream, server, None, None);
         let scratch = Scratch::default();
         let nothing = Empty::new().map_err(|never| match never {});
         let answered = connection.exchange(&scratch, &request, nothing, check.timeout).await;
         let status = answered.map_err(|failure| failure.error)?.head.status;
-        if status.is_client_error() || status.is_server_error() {
+        if status.as_u16() >= 400 {
             return Err(Illness::Status(status));
         }
         Ok(())
     }
 }
 
-fn question(endpoint: &Endpoint, check: &HealthCheck) -> Result<Parts, http::Error> {
-    let scheme = match endpoint {
-        Endpoint::Https(_) => "https",
-        Endpoint::Http(_) | Endpoint::Unix(_) => "http",
+/// As requests come: an app that is told of plain HTTP may answer by leading to https, and be well or ill.
+fn question(presented: PresentScheme, check: &HealthCheck) -> Result<Parts, http::Error> {
+    let scheme = match presented {
+        PresentScheme::Https => "https",
+        PresentScheme::Http => "http",
     };
     let request = Request::builder()
         .method(Method::GET)

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::net::Host;
 use crate::session::Session;
 use crate::session::record::UserAgent;
 
@@ -63,7 +64,7 @@ impl Entry {
             client_address: session.client().0.to_string(),
             user_agent: agent.map(str::to_owned),
             client: session.record().family().to_string(),
-            hosts: tokens.hosts().iter().map(|token| token.host.to_string()).collect(),
+            hosts: tokens.good_on().into_iter().map(Host::to_string).collect(),
             created_at: times.began.to_string(),
             last_seen_at: times.last_seen.to_string(),
             idle_expires_at: idle_expires.to_string(),
