@@ -1,6 +1,8 @@
 //! One session, as everybody who serves it shares it: what was settled at login, its tokens, when it was last seen, and
 //! whether it is over.
 
+mod state;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -9,7 +11,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU32;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::session::lifetime::Times;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::Why;
 use crate::session::lifetime::verdict;
+use crate::session::live::state::State;
 use crate::session::record::Record;
 use crate::session::striped::Striped;
 use crate::session::tokens::Tokens;
@@ -319,58 +321,6 @@ impl fmt::Debug for Session {
             .field("times", &self.times())
             .field("ended", &self.why_ended())
             .finish_non_exhaustive()
-    }
-}
-
-/// When the session was last seen (upper 60 bits, milliseconds) and why it is over (lower 4 bits, 0 while it is not),
-/// in one word: so a touch cannot slip past an end, nor an idle end past a touch.
-struct State(AtomicU64);
-
-impl State {
-    const WHY_BITS: u32 = 4;
-    const WHY_MASK: u64 = (1 << Self::WHY_BITS) - 1;
-
-    fn active(last_seen: Timestamp) -> Self {
-        Self(AtomicU64::new(Self::pack(last_seen, None)))
-    }
-
-    fn last_seen(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::Acquire) >> Self::WHY_BITS)
-    }
-
-    fn why(&self) -> Option<Why> {
-        Self::unpack_why(self.0.load(Ordering::Acquire))
-    }
-
-    /// Puts what `change` makes of the last-seen time in its place, unless the session is over or `change` has
-    /// nothing to say. Whether anything changed.
-    fn update(&self, change: impl Fn(Timestamp) -> Option<(Timestamp, Option<Why>)>) -> bool {
-        let step = |state: u64| {
-            if Self::unpack_why(state).is_some() {
-                return None;
-            }
-            let (seen, why) = change(Timestamp::from_millis(state >> Self::WHY_BITS))?;
-            Some(Self::pack(seen, why))
-        };
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
-    }
-
-    fn pack(last_seen: Timestamp, why: Option<Why>) -> u64 {
-        let millis = last_seen.as_millis().min(u64::MAX >> Self::WHY_BITS);
-        millis << Self::WHY_BITS | u64::from(Self::place(why))
-    }
-
-    fn place(why: Option<Why>) -> u8 {
-        let place = why.and_then(|why| Why::ALL.iter().position(|one| *one == why));
-        place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0)
-    }
-
-    fn unpack_why(state: u64) -> Option<Why> {
-        Self::why_at(state & Self::WHY_MASK)
-    }
-
-    fn why_at(place: u64) -> Option<Why> {
-        Why::ALL.get(usize::try_from(place).ok()?.checked_sub(1)?).copied()
     }
 }
 
