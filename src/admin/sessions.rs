@@ -45,6 +45,7 @@ use crate::identity::user::UserName;
 use crate::session::Session;
 use crate::session::id::SessionId;
 use crate::session::lifetime::Why;
+use crate::session::sessions::NotAllEnded;
 use crate::session::sessions::Sessions;
 use crate::session::store::Cursor;
 use crate::session::store::StoreError;
@@ -197,24 +198,17 @@ impl Clerk<'_> {
     }
 
     async fn end_user(&self, user: &UserName) -> Done {
-        let ended = self.desk.sessions.end_user(user, Why::Administrator).await?;
-        self.tell("end_user", Some(ended), Context { user: Some(user.as_str()), ..self.context() });
-        Ok(json(StatusCode::OK, &Ended { ended, next: None }))
+        let done = self.desk.sessions.end_user(user, Why::Administrator).await;
+        let context = Context { user: Some(user.as_str()), ..self.context() };
+        self.tell("end_user", Some(ended(&done)), context);
+        Ok(json(StatusCode::OK, &Ended { ended: done?, next: None }))
     }
 
     async fn end_all(&self, from: Option<&Cursor>) -> Done {
         let page = self.desk.sessions.list(from, END_STEP, self.now).await?;
-        let mut ended = 0;
-        for session in &page.sessions {
-            let done = self.desk.sessions.end(session, Why::Administrator).await;
-            if done.is_err() {
-                self.tell("end_all", Some(ended), self.context());
-            }
-            done?;
-            ended += 1;
-        }
-        self.tell("end_all", Some(ended), self.context());
-        Ok(json(StatusCode::OK, &Ended { ended, next: page.next.as_ref().map(act::written) }))
+        let done = self.desk.sessions.end_each(&page.sessions, Why::Administrator).await;
+        self.tell("end_all", Some(ended(&done)), self.context());
+        Ok(json(StatusCode::OK, &Ended { ended: done?, next: page.next.as_ref().map(act::written) }))
     }
 
     async fn backup(&self, to: PathBuf) -> Response<Full<Bytes>> {
@@ -245,6 +239,11 @@ impl Clerk<'_> {
         let (user, session) = (Some(session.user().name.as_str()), Some(reference.as_str()));
         self.tell(action, ended, Context { user, session, ..self.context() });
     }
+}
+
+/// How many were ended, also where not all could be.
+fn ended(done: &Result<usize, NotAllEnded>) -> usize {
+    done.as_ref().map_or_else(|error| error.ended, |ended| *ended)
 }
 
 fn listing(sessions: &[Arc<Session>], next: Option<&Cursor>) -> Response<Full<Bytes>> {

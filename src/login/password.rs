@@ -155,7 +155,7 @@ impl Login {
     async fn begin_anew(&self, visit: &Visit, account: &Account, end_others: bool) -> Answer {
         let name = &account.user.name;
         if end_others && let Err(error) = self.sessions.end_user(name, Why::UserRemoved).await {
-            self.store_failed(visit, &error);
+            self.store_failed(visit, &error.into());
             return self.fail(visit, StatusCode::SERVICE_UNAVAILABLE, Some(OTHERS_LIVE));
         }
         match self.begin(visit, account).await {

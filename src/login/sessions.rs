@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http::StatusCode;
 
 use crate::clock::Timestamp;
@@ -104,9 +105,8 @@ impl Login {
         let mut others = self.sessions.of_user(&own.user().name, visit.now).await?;
         others.retain(|other| other.id() != own.id());
         if wanted == OTHERS {
-            for other in &others {
-                self.revoke(visit, other).await?;
-            }
+            let revoked = join_all(others.iter().map(|other| self.revoke(visit, other))).await;
+            revoked.into_iter().collect::<Result<(), StoreError>>()?;
             let ended = words::counted(others.len() as u64, "other session");
             return Ok(Some(format!("Done: {ended} ended.")));
         }

@@ -31,6 +31,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use moka::policy::EvictionPolicy;
 use moka::sync;
+use thiserror::Error;
 
 use crate::clock::Timestamp;
 use crate::identity::user::UserName;
@@ -71,6 +72,9 @@ const TELL_WHY: u64 = 16_384;
 /// others have the thread.
 const SWEEP_STEP: usize = 64;
 
+/// So many are ended at once where all of somebody's are, or everybody's.
+const END_STEP: usize = 1024;
+
 /// A sweep asks the store for so many at a time.
 const SWEEP_PAGE: usize = 1024;
 
@@ -96,6 +100,22 @@ pub struct Sessions<S = Stores> {
 
 /// Who hears of ends: which session it was, and why it is over.
 type Told = dyn Fn(&Session, Why) + Send + Sync;
+
+/// The store could not answer for some of several sessions, which go on.
+#[derive(Debug, Error)]
+#[error("not all sessions could be ended")]
+pub struct NotAllEnded {
+    /// So many were ended all the same.
+    pub ended: usize,
+    /// Why the others were not.
+    pub source: StoreError,
+}
+
+impl From<NotAllEnded> for StoreError {
+    fn from(error: NotAllEnded) -> Self {
+        error.source
+    }
+}
 
 /// What is remembered of a session that is over.
 #[derive(Clone)]
@@ -229,11 +249,22 @@ impl<S: Store> Sessions<S> {
 
     /// Ends all sessions of a user, and tells how many there were. A login of the same user that is under way may
     /// begin one afterwards: let it look at the user again when it is done.
-    pub async fn end_user(&self, user: &UserName, why: Why) -> Result<usize, StoreError> {
-        let sessions = self.store.of_user(user).await?;
-        let ended = sessions.len();
-        for session in sessions {
-            self.end(&self.cache.shared(session), why).await?;
+    pub async fn end_user(&self, user: &UserName, why: Why) -> Result<usize, NotAllEnded> {
+        let found = self.store.of_user(user).await.map_err(|source| NotAllEnded { ended: 0, source })?;
+        let sessions: Vec<_> = found.into_iter().map(|stored| self.cache.shared(stored)).collect();
+        self.end_each(&sessions, why).await
+    }
+
+    /// Ends each of these, and tells how many there were. Many at once: a store that writes to a disk or a network ends
+    /// them in a few steps.
+    pub async fn end_each(&self, sessions: &[Arc<Session>], why: Why) -> Result<usize, NotAllEnded> {
+        let mut ended = 0;
+        for some in sessions.chunks(END_STEP) {
+            let done = join_all(some.iter().map(|session| self.end(session, why))).await;
+            ended += done.iter().filter(|done| done.is_ok()).count();
+            done.into_iter()
+                .collect::<Result<(), StoreError>>()
+                .map_err(|source| NotAllEnded { ended, source })?;
         }
         Ok(ended)
     }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::task::Context;
+use std::task::Poll;
 use std::task::Waker;
 
 use futures_util::FutureExt;
@@ -191,4 +192,29 @@ fn a_sweep_ends_it_unless_a_request_came_first_and_then_not_at_all() {
         assert_eq!(matches!(found, Finding::Active(_)), alive, "{found:?}");
     });
     assert!(orders > 1000, "{orders}");
+}
+
+/// How many steps it takes to end a user's sessions.
+fn steps_to_end(count: usize) -> usize {
+    let sessions = sessions(99, Unsteady::default());
+    for _ in 0..count {
+        begin(&sessions, ada(), 0).now_or_never().unwrap();
+    }
+    sessions.store.in_steps.store(true, Ordering::SeqCst);
+    let name = ada().user.name.clone();
+    let mut end = Box::pin(sessions.end_user(&name, Why::UserRemoved));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut steps = 0;
+    loop {
+        steps += 1;
+        if let Poll::Ready(ended) = end.as_mut().poll(&mut context) {
+            assert_eq!((ended.unwrap(), sessions.live()), (count, 0));
+            return steps;
+        }
+    }
+}
+
+#[test]
+fn many_sessions_are_ended_in_as_many_steps_as_one() {
+    assert_eq!(steps_to_end(20), steps_to_end(1));
 }
