@@ -4,6 +4,7 @@
 //! functions over it. The site may be anybody's, so nothing it says is believed to be harmless: `client` bounds it, and
 //! [`shown`] is the only way from its bytes into a report.
 
+pub mod active;
 pub mod catalogue;
 mod check;
 mod client;
@@ -20,10 +21,16 @@ mod tls;
 mod value;
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::time::timeout;
 
 use crate::clock::Timestamp;
+use crate::doctor::active::Acted;
+use crate::doctor::active::person::Site;
+use crate::doctor::active::recipe::Recipe;
+use crate::doctor::active::walk;
+use crate::doctor::active::walk::Walk;
 use crate::doctor::client::Client;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Status;
@@ -46,6 +53,8 @@ pub struct Order<'a> {
     pub http_port: Option<u16>,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<&'a Path>,
+    /// How a test account logs in and out; nothing: nobody logs in.
+    pub recipe: Option<&'a Recipe>,
 }
 
 /// What a look came to.
@@ -55,6 +64,8 @@ pub struct Report {
     pub url: String,
     /// When it began.
     pub at: Timestamp,
+    /// Whether somebody logged in.
+    pub active: bool,
     /// How many requests were made.
     pub requests: usize,
     /// Every check, the worst first.
@@ -77,6 +88,9 @@ pub enum DoctorError {
         /// What happened.
         reason: String,
     },
+    /// The recipe does not fit the site.
+    #[error("the active look could not begin: {0}")]
+    Recipe(String),
 }
 
 impl Report {
@@ -86,30 +100,68 @@ impl Report {
     }
 }
 
-/// Looks at a site as strangers see it: GET alone, at most twenty requests, none to another host.
+/// Looks at a site as strangers see it: GET alone, at most twenty requests, none to another host. With a recipe also as
+/// its test account does.
 ///
 /// # Errors
-/// If it does not answer at all.
+/// If it does not answer at all, or the recipe does not fit it.
 pub async fn examine(order: Order<'_>, now: Timestamp) -> Result<Report, DoctorError> {
     let tls = Tls::new(order.ca_file, Trust::Observed).map_err(DoctorError::CaFile)?;
     let mut client = Client::new(order.target.clone(), tls, look::MOST_REQUESTS, look::PACE);
-    let mut seen = Seen::nothing(order.target, order.cookie, now);
+    let mut seen = Seen::nothing(order.target.clone(), order.cookie.clone(), now);
     let looking = look::look(&mut client, &mut seen, order.http_port);
     if timeout(look::LONGEST, looking).await.is_err() {
-        seen.troubles.push(format!(
-            "time was up after {} s; what was seen until then counts",
-            look::LONGEST.as_secs()
-        ));
+        seen.troubles.push(time_is_up(look::LONGEST));
     }
     let url = shown_url(seen.target.url());
     if seen.front.is_empty() {
         let reason = seen.troubles.first().cloned().unwrap_or_else(|| "it does not answer".to_owned());
         return Err(DoctorError::Unreachable { url, reason });
     }
+    let mut requests = client.made();
+    let mut findings = Vec::new();
+    if let Some(recipe) = order.recipe {
+        let tls = Tls::new(order.ca_file, Trust::Demanded).map_err(DoctorError::CaFile)?;
+        let mut acted = Acted { session: order.cookie, ..Acted::default() };
+        requests += act(order.target, tls, recipe, &mut seen, &mut acted).await?;
+        findings.extend(check::acted::check(&acted));
+        seen.named = acted.session;
+        seen.inside = acted.inside;
+        seen.samples = acted.samples;
+    }
     let away =
         seen.led_away.iter().map(|next| format!("it leads to {}, which was not looked at", shown_url(next)));
-    seen.troubles.extend(away.collect::<Vec<_>>());
-    let mut findings = check::passive(&seen);
+    let away: Vec<String> = away.collect();
+    seen.troubles.extend(away);
+    findings.extend(check::passive(&seen));
     findings.sort_by_key(|finding| finding.status);
-    Ok(Report { url, at: now, requests: client.made(), findings, troubles: seen.troubles })
+    Ok(Report { url, at: now, active: order.recipe.is_some(), requests, findings, troubles: seen.troubles })
+}
+
+/// The active look; how many requests it took.
+async fn act(
+    target: Target,
+    tls: Tls,
+    recipe: &Recipe,
+    seen: &mut Seen,
+    acted: &mut Acted,
+) -> Result<usize, DoctorError> {
+    let client = Client::new(target.clone(), tls, walk::MOST_REQUESTS, walk::PACE);
+    let mut walk = Walk::new(Site { client, target, now: seen.now }, recipe);
+    let came = timeout(walk::LONGEST, walk.go(acted)).await;
+    walk.site.client.grant(walk::RESERVE);
+    if timeout(walk::FAREWELL, walk.leave()).await.is_err() {
+        seen.troubles.push("time was up before everybody was logged out".to_owned());
+    }
+    match came {
+        Ok(Ok(())) => {}
+        Ok(Err(stopped)) if acted.inside.is_empty() => return Err(DoctorError::Recipe(stopped.to_string())),
+        Ok(Err(stopped)) => seen.troubles.push(format!("the active look ended early: {stopped}")),
+        Err(_elapsed) => seen.troubles.push(time_is_up(walk::LONGEST)),
+    }
+    Ok(walk.site.client.made())
+}
+
+fn time_is_up(after: Duration) -> String {
+    format!("time was up after {} s; what was seen until then counts", after.as_secs())
 }

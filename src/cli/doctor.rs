@@ -19,6 +19,7 @@ use crate::doctor::DoctorError;
 use crate::doctor::Order;
 use crate::doctor::Report;
 use crate::doctor::Target;
+use crate::doctor::active::recipe::Recipe;
 use crate::doctor::finding::Status;
 
 /// Arguments of `vestibule doctor`.
@@ -40,11 +41,21 @@ pub struct DoctorArgs {
     /// Where plain HTTP is, if not on port 80
     #[arg(long, value_name = "PORT")]
     pub http_port: Option<u16>,
+    /// Log a test account in and out too, as the recipe says
+    #[arg(long, requires = "recipe")]
+    pub active: bool,
+    /// How the test account logs in and out: a YAML file, which docs/doctor.md explains
+    #[arg(long, value_name = "FILE", requires = "active")]
+    pub recipe: Option<PathBuf>,
 }
 
 const AFTER: &str = "\
 It asks for pages as strangers do: GET alone, at most 20 requests, five a second, none to another host, and a
 certificate that is not trusted is reported and does not stop it. Values of cookies are never shown.
+
+With --active it also logs a test account in and out as the recipe says, with at most 230 requests more, ten a second,
+and only over TLS that is trusted (or plain HTTP, if that is the URL). It leaves no session behind where the recipe has a
+logout. Use an account that is there for it.
 
 Exit codes: 0 nothing failed (there may be warnings), 1 something failed or the site could not be looked at,
 2 wrong usage. With --json a report is printed whenever the site was looked at.";
@@ -55,18 +66,21 @@ Exit codes: 0 nothing failed (there may be warnings), 1 something failed or the 
 /// If the site cannot be looked at, or something failed.
 pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let target = Target::parse(&args.url).map_err(|error| Failure::Usage(error.to_string()))?;
+    let recipe = args.recipe.as_deref().map(|file| Recipe::load(file, &cli::variable)).transpose();
+    let recipe = recipe.map_err(|error| Failure::Usage(error.to_string()))?;
     let order = Order {
         target,
         cookie: args.cookie.clone(),
         http_port: args.http_port,
         ca_file: args.ca_file.as_deref(),
+        recipe: recipe.as_ref(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("no runtime can be made")?;
     let report =
         runtime.block_on(doctor::examine(order, Clock::system().now())).map_err(|error| match error {
             DoctorError::CaFile(_) => Failure::Usage(error.to_string()),
-            DoctorError::Unreachable { .. } => Failure::Running(error.into()),
+            DoctorError::Unreachable { .. } | DoctorError::Recipe(_) => Failure::Running(error.into()),
         })?;
     print(&report, args.json).or_else(cli::unless_nobody_reads)?;
     if report.count(Status::Fail) > 0 { Err(Failure::Told) } else { Ok(()) }
@@ -109,7 +123,7 @@ mod tests {
             deep.strip_prefix("{ ").unwrap().strip_suffix(" }").unwrap().to_owned()
         };
         let upstream = "upstream: \"http://127.0.0.1:5000\"";
-        for check in catalogue::PASSIVE {
+        for check in catalogue::PASSIVE.iter().chain(catalogue::active::ACTIVE) {
             let Some(mend) = &check.mend else { continue };
             let text = if let Some(path) = mend.setting.strip_prefix("sites[].") {
                 format!("sites: [{{ {upstream}, {} }}]\n", nested(path, mend.value))

@@ -1,5 +1,7 @@
 //! All checks: their names, what they stand for, and the setting that mends each.
 
+pub mod active;
+
 use crate::doctor::finding::Check;
 use crate::doctor::finding::Mend;
 
@@ -14,6 +16,13 @@ const LOGIN: Option<Mend> = Some(Mend {
     value: "all",
     default: true,
     says: "nobody reaches the app without the gateway's own session, whose id is 256 random bits and new at every login",
+});
+const VAULT: Option<Mend> = Some(Mend {
+    setting: "sites[].cookies",
+    value: "vault",
+    default: false,
+    says: "the app's cookies stay on the server: the browser gets the gateway's own alone, with 256 random bits, and what it \
+           sends under the app's names counts for nothing",
 });
 const MODE: Option<Mend> = Some(Mend {
     setting: "sites[].mode",
@@ -52,12 +61,7 @@ pub static COOKIE_PREFIX: Check = Check {
     standard: "COOKIE-3",
     source: "ASVS 5.0 3.3.3, RFC 6265bis §4.1.3",
     good: "the session cookie's name begins with __Host-, so no other host can plant it",
-    mend: Some(Mend {
-        setting: "session.cookie.name",
-        value: "__Host-Http-session",
-        default: true,
-        says: "the gateway's own session cookie has the prefix; the app's cookie keeps its name but opens nothing by itself",
-    }),
+    mend: VAULT,
 };
 /// Other sites' requests come without it.
 pub static COOKIE_SAME_SITE: Check = Check {
@@ -86,7 +90,7 @@ pub static COOKIE_NAME: Check = Check {
     standard: "SID-5",
     source: "OWASP Session Management",
     good: "the session cookie's name does not tell what software runs here",
-    mend: LOGIN,
+    mend: VAULT,
 };
 /// It can be read one way only.
 pub static COOKIE_GRAMMAR: Check = Check {
@@ -102,7 +106,7 @@ pub static ID_ENTROPY: Check = Check {
     standard: "SID-1",
     source: "ASVS 5.0 7.2.3 (128 bits), NIST SP 800-63B-4 §5.1 (64 bits)",
     good: "nothing low was seen in the session's id",
-    mend: LOGIN,
+    mend: VAULT,
 };
 /// It means nothing.
 pub static ID_MEANING: Check = Check {
@@ -110,7 +114,7 @@ pub static ID_MEANING: Check = Check {
     standard: "SID-2",
     source: "NIST SP 800-63B-4 §5.1.1, OWASP Session Management",
     good: "the session's id means nothing",
-    mend: LOGIN,
+    mend: VAULT,
 };
 /// One that was not issued is not taken.
 pub static ID_ADOPTED: Check = Check {
@@ -118,7 +122,7 @@ pub static ID_ADOPTED: Check = Check {
     standard: "SID-3",
     source: "OWASP Session Management (strict sessions)",
     good: "an id that the site did not issue is not taken over",
-    mend: LOGIN,
+    mend: VAULT,
 };
 /// It lives in the cookie alone.
 pub static ID_IN_URL: Check = Check {

@@ -1,5 +1,6 @@
 //! From what was seen to findings: pure, each check by itself.
 
+pub(crate) mod acted;
 mod cookies;
 mod ids;
 mod pages;

@@ -119,6 +119,11 @@ impl Client {
         Self { target, tls, left: most, made: 0, pace }
     }
 
+    /// Allows for so many more.
+    pub(crate) fn grant(&mut self, more: usize) {
+        self.left += more;
+    }
+
     /// How many requests were made.
     pub(crate) fn made(&self) -> usize {
         self.made

@@ -87,7 +87,7 @@ impl Check {
 impl Finding {
     /// The setting that mends it, if there is something to mend.
     pub fn mend(&self) -> Option<&'static Mend> {
-        self.check.mend.as_ref().filter(|_| matches!(self.status, Status::Fail | Status::Warn))
+        self.check.mend.as_ref().filter(|_| self.status <= Status::Info)
     }
 
     /// The same, with a piece of evidence.

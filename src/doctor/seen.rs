@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::Method;
 use http::header::CONTENT_TYPE;
 use url::Url;
 
 use crate::clock::Timestamp;
+use crate::crypto::Secret;
 use crate::doctor::client::Answer;
 use crate::doctor::client::Trouble;
 use crate::doctor::cookie::SetCookie;
@@ -37,6 +39,10 @@ pub(crate) struct Seen {
     pub(crate) missing: Option<Visit>,
     /// The page with the login, if it is not the front page.
     pub(crate) login: Vec<Visit>,
+    /// What a login added: its answers and the private page.
+    pub(crate) inside: Vec<Visit>,
+    /// Values of the session's cookie that were collected for their own sake.
+    pub(crate) samples: Vec<Secret<String>>,
     /// Whether TLS 1.1 is spoken, if that could be asked.
     pub(crate) old_tls: Option<bool>,
     /// Where the site sent a browser that was not followed.
@@ -47,6 +53,7 @@ pub(crate) struct Seen {
 
 /// A page that was asked for, and the answer.
 pub(crate) struct Visit {
+    pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) answer: Answer,
     pub(crate) cookies: Vec<SetCookie>,
@@ -69,6 +76,8 @@ impl Seen {
             plain: None,
             missing: None,
             login: Vec::new(),
+            inside: Vec::new(),
+            samples: Vec::new(),
             old_tls: None,
             led_away: Vec::new(),
             troubles: Vec::new(),
@@ -81,6 +90,7 @@ impl Seen {
         let foreign = self.foreign.iter().map(|(_, visit)| visit);
         self.front
             .iter()
+            .chain(&self.inside)
             .chain(&self.login)
             .chain(&self.again)
             .chain(planted)
@@ -90,7 +100,7 @@ impl Seen {
 
     /// The pages that people look at.
     pub(crate) fn pages(&self) -> impl Iterator<Item = &Visit> {
-        self.front.iter().chain(&self.login).filter(|visit| visit.is_page())
+        self.front.iter().chain(&self.inside).chain(&self.login).filter(|visit| visit.is_page())
     }
 
     /// Whether a cookie of this name is the session.
@@ -103,7 +113,8 @@ impl Seen {
 
     /// The first answer that gave a session, and the cookie.
     pub(crate) fn session(&self) -> Option<(&Visit, &SetCookie)> {
-        self.front.iter().chain(&self.login).find_map(|visit| {
+        // The one that a login gave before those of strangers.
+        self.inside.iter().chain(&self.front).chain(&self.login).find_map(|visit| {
             let mut given = visit.cookies.iter();
             let cookie = given.find(|cookie| self.is_session(&cookie.name) && !cookie.is_deletion())?;
             Some((visit, cookie))
@@ -112,6 +123,9 @@ impl Seen {
 
     /// The values that the session's cookie had for one stranger after the other.
     pub(crate) fn samples(&self) -> Vec<&str> {
+        if !self.samples.is_empty() {
+            return self.samples.iter().map(|value| value.expose().as_str()).collect();
+        }
         let Some((_, cookie)) = self.session() else {
             return Vec::new();
         };
@@ -124,12 +138,12 @@ impl Seen {
 }
 
 impl Visit {
-    /// What an answer to a request for `url` shows.
+    /// What an answer to a GET of `url` shows.
     pub(crate) fn new(url: Url, answer: Answer, now: Timestamp) -> Self {
         let (cookies, cookie_lines) = SetCookie::all(&answer.headers, now);
         let is_html = text(&answer.headers, &CONTENT_TYPE).to_ascii_lowercase().contains("html");
         let page = if is_html { Page::read(&answer.body) } else { Page::default() };
-        Self { url, answer, cookies, cookie_lines, page }
+        Self { method: Method::GET, url, answer, cookies, cookie_lines, page }
     }
 
     /// Whether it is a page for people, and not a redirect or an error.
@@ -152,7 +166,7 @@ impl Visit {
 
     /// How this request is named in evidence.
     pub(crate) fn label(&self) -> String {
-        format!("GET {}", shown_path(&self.url))
+        format!("{} {}", self.method, shown_path(&self.url))
     }
 }
 
@@ -167,7 +181,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> String {
 }
 
 /// The cookies of one browser on one host, as far as a look needs them: the last value of each name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Jar(BTreeMap<String, String>);
 
 impl Jar {
@@ -185,6 +199,23 @@ impl Jar {
     /// Puts one cookie in.
     pub(crate) fn put(&mut self, name: &str, value: &str) {
         self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The value of a cookie.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The names of the cookies.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// All but one.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let mut rest = self.clone();
+        rest.0.remove(name);
+        rest
     }
 
     /// The `Cookie` field; nothing if there is none.

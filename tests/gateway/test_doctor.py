@@ -282,3 +282,145 @@ def test_nothing_a_server_says_reaches_the_terminal_as_it_is():
         odd = {char for char in out if not (" " <= char <= "~" or char in "\n·…§")}
         assert not odd, odd
     server.close()
+
+
+# --- with a login ----------------------------------------------------------------------------------------------------
+
+
+def recipe(folder, text):
+    file = folder / "recipe.yaml"
+    file.write_text(text)
+    (folder / "password").write_text("nora-keeps-notes\n")
+    return file
+
+
+FLASK = """
+login: { page: /login, user: { field: name, value: nora }, password: { field: secret, file: password } }
+private: { page: /notes, shows: Signed in as }
+logout: { action: /logout }
+"""
+EXPRESS = """
+login: { page: /login, user: { field: username, value: nora }, password: { field: password, file: password } }
+private: { page: /private, shows: for nora only }
+logout: { action: /logout }
+"""
+GATEWAY = """
+login: { page: /.vestibule/login, user: { field: username, value: grace }, password: { field: password, env: GRACE } }
+private: { page: /, shows: who }
+logout: { page: /.vestibule/logout, action: /.vestibule/logout }
+"""
+
+
+def test_flask_shows_its_faults_to_whoever_logs_in(flask, tmp_path):
+    look = Look(flask.upstream, "--active", "--recipe", recipe(tmp_path, FLASK))
+    assert look.report["mode"] == "active" and look.report["requests"] < 250
+    # A signed cookie is its own session: nothing on the server can end it.
+    assert {"logout_ends", "id_meaning", "foreign_logout", "foreign_login"} <= look.named("fail")
+    assert "packed and signed, not sealed (Flask)" in look.evidence("id_meaning")[0]
+    assert {"login_planted_id", "logout_clears", "logout_by_get", "id_from_url"} <= look.named("pass")
+    assert "nora-keeps-notes" not in look.done.stdout + look.done.stderr
+
+
+def test_express_names_sessions_anew_and_ends_them(express, tmp_path):
+    look = Look(express.upstream, "--active", "--recipe", recipe(tmp_path, EXPRESS))
+    assert {"login_new_id", "login_planted_id", "logout_ends", "logout_by_get"} <= look.named("pass")
+    assert look.checks["id_entropy"]["status"] == "pass"
+    assert look.evidence("id_entropy")[0].startswith("32 ids of 32 characters; at most 1")
+    assert {"foreign_logout", "foreign_login"} <= look.named("fail")
+
+
+def test_the_gateway_fails_nothing_and_leaves_no_session(behind, tmp_path, monkeypatch):
+    url, gateway = behind
+    monkeypatch.setenv("GRACE", gateway.passwords["grace"])
+    arguments = ["--active", "--recipe", recipe(tmp_path, GATEWAY), "--ca-file", gateway.folder / "cert.pem"]
+    look = Look(url, *arguments, "--http-port", gateway.redirect_port)
+    assert look.named("fail") | look.named("warn") == set(), look.done.stdout
+    assert look.named("info") == {"other_browser", "two_at_once"} and look.report["troubles"] == []
+    assert re.match(r"8 ids of 43 characters; at most 25[68] bits", look.evidence("id_entropy")[0])
+    assert {"login_new_id", "logout_ends", "foreign_login", "foreign_logout", "private_cached"} <= look.named("pass")
+    left = run("sessions", "list", "--json", "--config", gateway.file)
+    assert json.loads(left.stdout) == []
+    assert gateway.passwords["grace"] not in look.done.stdout + look.done.stderr
+
+
+def test_a_password_is_not_sent_where_the_certificate_is_not_trusted(behind, tmp_path, monkeypatch):
+    url, gateway = behind
+    monkeypatch.setenv("GRACE", gateway.passwords["grace"])
+    logins = len([event for event in gateway.events() if event["event"].startswith("authn_")])
+    done = run("doctor", url, "--active", "--recipe", recipe(tmp_path, GATEWAY), check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "could not begin: the site cannot be used: no TLS" in done.stderr
+    assert len([event for event in gateway.events() if event["event"].startswith("authn_")]) == logins
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("/notes", "/"), "is shown to strangers too"),
+        (("nora }", "otto }"), "the login did not open the private page"),
+    ],
+    ids=["open", "wrong password"],
+)
+def test_a_recipe_that_does_not_fit_is_told(flask, tmp_path, change, says):
+    text = FLASK.replace(*change).replace("shows: Signed in as", "shows: Notes")
+    done = run("doctor", flask.upstream, "--active", "--recipe", recipe(tmp_path, text), check=False)
+    assert done.returncode == 1 and done.stdout == "" and says in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--active"], ["--recipe", "x"], ["--active", "--recipe", "/none"]])
+def test_a_recipe_that_is_not_there_is_2(arguments):
+    done = run("doctor", "http://127.0.0.1:1", *arguments, check=False)
+    assert done.returncode == 2 and done.stderr
+
+
+class Fixed:
+    """An app that keeps every session it is sent, for ever, and logs out by a link: what fixation needs."""
+
+    def __init__(self, recorder):
+        self.sessions = {}
+        self.seen = []
+        for path, reply in (("/login", self.login), ("/inside", self.inside), ("/out", self.out)):
+            recorder.on(path, reply)
+
+    def session(self, seen):
+        self.seen.append(seen)
+        query = seen.target.partition("?")[2]
+        cookies = "; ".join(seen.all("Cookie"))
+        found = re.search(r"token=(\w+)", cookies) or re.search(r"token=(\w+)", query)
+        return found[1] if found else "%032x" % (len(self.sessions) + 0x123456789)
+
+    def login(self, client, seen):
+        value = self.session(seen)
+        self.sessions.setdefault(value, False)
+        if seen.method == "POST" and b"password=right" in seen.body:
+            self.sessions[value] = True
+        form = b"<form method=post><input name=user><input type=password name=password></form>"
+        client.sendall(answer(headers=[HTML, f"Set-Cookie: token={value}; Path=/"], body=form))
+
+    def inside(self, client, seen):
+        status = "200 OK" if self.sessions.get(self.session(seen)) else "403 Forbidden"
+        client.sendall(answer(status, [HTML, "Cache-Control: public, max-age=60"], b"secret"))
+
+    def out(self, client, seen):
+        client.sendall(answer("303 See Other", ["Location: /login", "Set-Cookie: token=; Max-Age=0"], b""))
+
+
+def test_an_app_made_of_faults_fails_in_each(recorder, tmp_path):
+    app = Fixed(recorder)
+    text = """
+login: { page: /login, user: { field: user, value: a }, password: { field: password, file: password } }
+private: { page: /inside }
+logout: { action: /out, method: GET }
+"""
+    file = recipe(tmp_path, text)
+    (tmp_path / "password").write_text("right")
+    mark = recorder.mark()
+    look = Look(f"{recorder.upstream}/login", "--active", "--recipe", file)
+    expected = {"login_new_id", "login_planted_id", "logout_ends", "foreign_logout", "foreign_login", "id_from_url"}
+    expected |= {"logout_by_get"}
+    assert expected | {"private_cached", "id_entropy", "cookie_secure"} <= look.named("fail"), look.done.stdout
+    assert "ids count" in look.checks["id_entropy"]["says"]
+    seen = recorder.since(mark)
+    assert len(seen) == look.report["requests"] <= 250
+    assert {request.one("Host") for request in seen} == {f"127.0.0.1:{recorder.port}"}
+    assert {request.target for request in seen if request.method == "POST"} == {"/login"}

@@ -44,7 +44,7 @@ pub(super) fn render(report: &Report) -> serde_json::Result<String> {
     let document = Document {
         url: &report.url,
         at: report.at.to_string(),
-        mode: "passive",
+        mode: if report.active { "active" } else { "passive" },
         requests: report.requests,
         summary: Summary {
             fail: report.count(Status::Fail),

@@ -16,7 +16,8 @@ const FURTHER: &str = "        ";
 
 /// Writes the report, with colours if asked for.
 pub(super) fn write(out: &mut impl Write, report: &Report, colour: bool) -> io::Result<()> {
-    writeln!(out, "{}\nlooked at from outside, with {} requests", report.url, report.requests)?;
+    let login = if report.active { " and with a login" } else { "" };
+    writeln!(out, "{}\nlooked at from outside{}, with {} requests", report.url, login, report.requests)?;
     for trouble in &report.troubles {
         paragraph(out, "note: ", INDENT, trouble)?;
     }
@@ -41,6 +42,12 @@ pub(super) fn write(out: &mut impl Write, report: &Report, colour: bool) -> io::
     }
     for (reason, names) in reasons {
         paragraph(out, INDENT, FURTHER, &format!("{}: {reason}", names.join(", ")))?;
+    }
+    if !report.active {
+        writeln!(
+            out,
+            "\nfixation, logout and forged requests are seen with `--active --recipe FILE` (docs/doctor.md)"
+        )?;
     }
     writeln!(
         out,

@@ -17,7 +17,7 @@ use crate::doctor::seen::Visit;
 use crate::doctor::shown::shown;
 
 /// Names that tell what software a site runs on (OWASP Session Management, "Session ID Name Fingerprinting").
-const TELLING: [(&str, &str); 14] = [
+const TELLING: [(&str, &str); 13] = [
     ("phpsessid", "PHP"),
     ("jsessionid", "Java"),
     ("asp.net_sessionid", "ASP.NET"),
@@ -31,7 +31,6 @@ const TELLING: [(&str, &str); 14] = [
     ("ci_session", "CodeIgniter"),
     ("wordpress_logged_in", "WordPress"),
     ("sessionid", "Django"),
-    ("session", "Flask"),
 ];
 
 /// No browser keeps a cookie longer (RFC 6265bis §5.5).

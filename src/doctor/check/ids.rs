@@ -78,7 +78,7 @@ fn adopted(seen: &Seen) -> Finding {
     let check = &catalogue::ID_ADOPTED;
     let Some((_, cookie)) = seen.session() else { return check.skipped(NO_SESSION) };
     let Some((made_up, visit)) = &seen.planted else {
-        return check.skipped("no request was left for a made-up id");
+        return check.skipped(NO_SESSION);
     };
     let answered = visit.cookies.iter().find(|other| other.name == cookie.name);
     let name = shown(&cookie.name);

@@ -1,0 +1,180 @@
+//! What came of logging in and out.
+
+use cookie::SameSite;
+
+use crate::doctor::active::Acted;
+use crate::doctor::catalogue::active;
+use crate::doctor::check::ids::judge_caching;
+use crate::doctor::finding::Check;
+use crate::doctor::finding::Finding;
+use crate::doctor::finding::Status;
+use crate::doctor::shown::shown;
+
+/// One finding for each of [`ACTIVE`](crate::doctor::catalogue::active::ACTIVE).
+pub(crate) fn check(acted: &Acted) -> Vec<Finding> {
+    vec![
+        new_id(acted),
+        planted(acted),
+        logout_ends(acted),
+        logout_clears(acted),
+        yes_is(
+            &active::LOGOUT_BY_GET,
+            acted.logout_by_get,
+            Status::Fail,
+            "an address alone logs out: any picture on any page can do it",
+        ),
+        foreign_logout(acted),
+        yes_is(
+            &active::FOREIGN_LOGIN,
+            acted.foreign_login,
+            Status::Fail,
+            "a form on another site's page logs a browser in, as whomever that page likes",
+        ),
+        yes_is(
+            &active::ID_FROM_URL,
+            acted.id_from_url,
+            Status::Fail,
+            "the session is also taken from the address, where anybody can put one",
+        ),
+        private_cached(acted),
+        yes_is(
+            &active::OTHER_BROWSER,
+            acted.other_browser,
+            Status::Info,
+            "the session works in another kind of browser: a stolen one is not noticed by that",
+        ),
+        yes_is(
+            &active::TWO_AT_ONCE,
+            acted.two_at_once,
+            Status::Info,
+            "one account can have several sessions; see that there is a limit, and that it is written down",
+        ),
+    ]
+}
+
+const NOT_TRIED: &str = "the look did not get that far, or the recipe has no `logout`";
+
+/// `status` and `says` if something is so, else passed.
+fn yes_is(check: &'static Check, so: Option<bool>, status: Status, says: &str) -> Finding {
+    match so {
+        None => check.skipped(NOT_TRIED),
+        Some(false) => check.passes(),
+        Some(true) => check.is(status, says).seen(seen_as(check)),
+    }
+}
+
+/// What was done to find out.
+fn seen_as(check: &'static Check) -> &'static str {
+    match check.name {
+        "logout_by_get" => "after GET of the logout's address, the private page was closed",
+        "foreign_logout" => {
+            "after the form with another site's Origin and no token, the private page was closed"
+        }
+        "foreign_login" => {
+            "after the form with another site's Origin and no token, the private page was open"
+        }
+        "id_from_url" => "the private page was open with the session in the query and no cookie",
+        "other_browser" => "the private page was open with the same cookies and another User-Agent",
+        "two_at_once" => "after a second login, the first one's private page was open",
+        _ => "it was tried",
+    }
+}
+
+fn new_id(acted: &Acted) -> Finding {
+    let check = &active::LOGIN_NEW_ID;
+    match (acted.kept_id, acted.old_id_opens) {
+        (None, _) if acted.session.is_some() => check
+            .is(Status::Pass, "there is no session before the login, and one with an id of its own after it"),
+        (None, _) => check.skipped("no cookie was found that is the session"),
+        (Some(true), _) => check
+            .is(Status::Fail, "the id stays the same at login: whoever knew or planted it before is in too")
+            .seen(format!("`{}` had the same value before and after the login", name(acted))),
+        (Some(false), Some(true)) => check
+            .is(Status::Fail, "the id from before the login opens the private page too")
+            .seen(format!("the private page was open with `{}` as it was before the login", name(acted))),
+        (Some(false), Some(false) | None) => check.passes(),
+    }
+}
+
+fn planted(acted: &Acted) -> Finding {
+    let check = &active::LOGIN_PLANTED_ID;
+    match (acted.planted_kept, acted.planted_opens) {
+        (None, _) => check.skipped("no cookie was found that is the session"),
+        (_, Some(true)) => check
+            .is(
+                Status::Fail,
+                "a session that was planted in a browser is logged in with it: whoever planted it is in too",
+            )
+            .seen(format!("the private page was open with the made-up `{}` alone", name(acted))),
+        (Some(true), _) => check
+            .is(Status::Warn, "a made-up id stays in the browser at login, though it opens nothing by itself")
+            .seen(format!("`{}` still had the made-up value", name(acted))),
+        (Some(false), _) => check.passes(),
+    }
+}
+
+fn logout_ends(acted: &Acted) -> Finding {
+    let check = &active::LOGOUT_ENDS;
+    match (acted.still_in, acted.old_opens) {
+        (None, _) => check.skipped(NOT_TRIED),
+        (Some(true), _) => check
+            .is(Status::Fail, "after logging out, the browser is still in")
+            .seen("after the recipe's logout, the private page was open; see that its `action` and `page` are right"),
+        (Some(false), Some(true)) => check
+            .is(Status::Fail, "logout only forgets the cookie: the session lives on, and whoever has a copy is still in")
+            .seen("after logout, the private page was open with the cookies from before it"),
+        (Some(false), Some(false) | None) => check.passes(),
+    }
+}
+
+fn logout_clears(acted: &Acted) -> Finding {
+    match acted.cookie_left {
+        None => active::LOGOUT_CLEARS.skipped(NOT_TRIED),
+        Some(false) => active::LOGOUT_CLEARS.passes(),
+        Some(true) => active::LOGOUT_CLEARS
+            .is(Status::Warn, "logout leaves the session cookie in the browser")
+            .seen(format!("`{}` was neither deleted nor replaced", name(acted))),
+    }
+}
+
+/// How bad a logout from elsewhere is depends on whether browsers send the cookie along.
+fn foreign_logout(acted: &Acted) -> Finding {
+    let mut cookies = acted.inside.iter().flat_map(|visit| &visit.cookies);
+    let session = cookies.rfind(|cookie| Some(&cookie.name) == acted.session.as_ref());
+    let kept_back =
+        session.is_some_and(|cookie| matches!(cookie.same_site, Some(SameSite::Lax | SameSite::Strict)));
+    let (status, says) = if kept_back {
+        (
+            Status::Warn,
+            "the server itself carries out forms of other sites; the cookie's SameSite is all that is in the way",
+        )
+    } else {
+        (
+            Status::Fail,
+            "a form on another site's page logs out; others that change something may be carried out likewise",
+        )
+    };
+    yes_is(&active::FOREIGN_LOGOUT, acted.foreign_logout, status, says)
+}
+
+fn private_cached(acted: &Acted) -> Finding {
+    let check = &active::PRIVATE_CACHED;
+    let Some(page) = acted.inside.last() else { return check.skipped(NOT_TRIED) };
+    let (status, evidence) = judge_caching(page);
+    match status {
+        Status::Pass | Status::Info | Status::Skip => check.passes(),
+        Status::Fail => {
+            check.is(status, "caches may keep the private page, and show it to others").seen(evidence)
+        }
+        Status::Warn => check
+            .is(status, "the private page does not say no-store: it stays in the browser after logout")
+            .seen(evidence),
+    }
+}
+
+fn name(acted: &Acted) -> String {
+    acted.session.as_deref().map(shown).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

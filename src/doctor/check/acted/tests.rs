@@ -1,0 +1,92 @@
+//! What came of made-up logins.
+
+use super::*;
+use crate::doctor::check::tests::visit;
+
+fn status(acted: &Acted, by: &'static Check) -> Status {
+    check(acted).into_iter().find(|finding| finding.check.name == by.name).unwrap().status
+}
+
+/// Somebody logged in, and all was well.
+fn well() -> Acted {
+    let no = Some(false);
+    Acted {
+        session: Some("sid".to_owned()),
+        inside: vec![visit("https://app.example/notes", 200, &[("cache-control", "no-store")], "")],
+        kept_id: no,
+        old_id_opens: no,
+        planted_kept: no,
+        planted_opens: no,
+        two_at_once: no,
+        other_browser: no,
+        id_from_url: no,
+        foreign_logout: no,
+        logout_by_get: no,
+        foreign_login: no,
+        still_in: no,
+        cookie_left: no,
+        old_opens: no,
+        samples: Vec::new(),
+    }
+}
+
+#[test]
+fn every_check_comes_to_something_once() {
+    let names = |acted: &Acted| check(acted).iter().map(|finding| finding.check.name).collect::<Vec<_>>();
+    let mut all: Vec<_> = active::ACTIVE.iter().map(|check| check.name).collect();
+    all.sort_unstable();
+    for acted in [Acted::default(), well()] {
+        let mut names = names(&acted);
+        names.sort_unstable();
+        assert_eq!(names, all);
+    }
+    assert!(check(&well()).iter().all(|finding| finding.status == Status::Pass));
+    assert!(check(&Acted::default()).iter().all(|finding| finding.status == Status::Skip));
+}
+
+#[test]
+fn each_fault_is_found_by_its_check() {
+    use Status::{Fail, Info, Warn};
+    let yes = Some(true);
+    for (acted, by, expected) in [
+        (Acted { kept_id: yes, ..well() }, &active::LOGIN_NEW_ID, Fail),
+        (Acted { old_id_opens: yes, ..well() }, &active::LOGIN_NEW_ID, Fail),
+        (Acted { planted_opens: yes, ..well() }, &active::LOGIN_PLANTED_ID, Fail),
+        (Acted { planted_kept: yes, ..well() }, &active::LOGIN_PLANTED_ID, Warn),
+        (Acted { old_opens: yes, ..well() }, &active::LOGOUT_ENDS, Fail),
+        (Acted { still_in: yes, ..well() }, &active::LOGOUT_ENDS, Fail),
+        (Acted { cookie_left: yes, ..well() }, &active::LOGOUT_CLEARS, Warn),
+        (Acted { logout_by_get: yes, ..well() }, &active::LOGOUT_BY_GET, Fail),
+        (Acted { foreign_logout: yes, ..well() }, &active::FOREIGN_LOGOUT, Fail),
+        (Acted { foreign_login: yes, ..well() }, &active::FOREIGN_LOGIN, Fail),
+        (Acted { id_from_url: yes, ..well() }, &active::ID_FROM_URL, Fail),
+        (Acted { other_browser: yes, ..well() }, &active::OTHER_BROWSER, Info),
+        (Acted { two_at_once: yes, ..well() }, &active::TWO_AT_ONCE, Info),
+    ] {
+        assert_eq!(status(&acted, by), expected, "{}", by.name);
+        let mut others = check(&acted).into_iter().filter(|finding| finding.check.name != by.name);
+        assert!(others.all(|finding| finding.status == Status::Pass), "{}", by.name);
+    }
+}
+
+#[test]
+fn a_cookie_that_other_sites_requests_lack_makes_a_forged_logout_less_bad() {
+    let with = |line: &str| Acted {
+        foreign_logout: Some(true),
+        inside: vec![visit("https://app.example/login", 302, &[("set-cookie", line)], "")],
+        ..well()
+    };
+    assert_eq!(status(&with("sid=1; SameSite=Lax"), &active::FOREIGN_LOGOUT), Status::Warn);
+    assert_eq!(status(&with("sid=1"), &active::FOREIGN_LOGOUT), Status::Fail);
+    assert_eq!(status(&with("other=1; SameSite=Lax"), &active::FOREIGN_LOGOUT), Status::Fail);
+}
+
+#[test]
+fn a_private_page_is_not_for_caches() {
+    let with = |control: &str| Acted {
+        inside: vec![visit("https://app.example/notes", 200, &[("cache-control", control)], "")],
+        ..well()
+    };
+    assert_eq!(status(&with("private"), &active::PRIVATE_CACHED), Status::Warn);
+    assert_eq!(status(&with("public, max-age=60"), &active::PRIVATE_CACHED), Status::Fail);
+}
