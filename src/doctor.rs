@@ -53,6 +53,8 @@ pub struct Order<'a> {
     pub http_port: Option<u16>,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<&'a Path>,
+    /// The app's own address, which the gateway alone should reach.
+    pub app: Option<Target>,
     /// How a test account logs in and out; nothing: nobody logs in.
     pub recipe: Option<&'a Recipe>,
 }
@@ -128,6 +130,9 @@ pub async fn examine(order: Order<'_>, now: Timestamp) -> Result<Report, DoctorE
         seen.named = acted.session;
         seen.inside = acted.inside;
         seen.samples = acted.samples;
+    }
+    if let Some(app) = &order.app {
+        findings.push(check::transport::app_reachable(app, client::is_open(app.url()).await));
     }
     let away =
         seen.led_away.iter().map(|next| format!("it leads to {}, which was not looked at", shown_url(next)));

@@ -41,6 +41,9 @@ pub struct DoctorArgs {
     /// Where plain HTTP is, if not on port 80
     #[arg(long, value_name = "PORT")]
     pub http_port: Option<u16>,
+    /// The app's own address, which the gateway alone should reach: whether it can be reached from here
+    #[arg(long, value_name = "URL")]
+    pub app: Option<String>,
     /// Log a test account in and out too, as the recipe says
     #[arg(long, requires = "recipe")]
     pub active: bool,
@@ -65,7 +68,9 @@ Exit codes: 0 nothing failed (there may be warnings), 1 something failed or the 
 /// # Errors
 /// If the site cannot be looked at, or something failed.
 pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
-    let target = Target::parse(&args.url).map_err(|error| Failure::Usage(error.to_string()))?;
+    let parse = |url: &str| Target::parse(url).map_err(|error| Failure::Usage(error.to_string()));
+    let target = parse(&args.url)?;
+    let app = args.app.as_deref().map(parse).transpose()?;
     let recipe = args.recipe.as_deref().map(|file| Recipe::load(file, &cli::variable)).transpose();
     let recipe = recipe.map_err(|error| Failure::Usage(error.to_string()))?;
     let order = Order {
@@ -73,6 +78,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
         cookie: args.cookie.clone(),
         http_port: args.http_port,
         ca_file: args.ca_file.as_deref(),
+        app,
         recipe: recipe.as_ref(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -123,9 +129,12 @@ mod tests {
             deep.strip_prefix("{ ").unwrap().strip_suffix(" }").unwrap().to_owned()
         };
         let upstream = "upstream: \"http://127.0.0.1:5000\"";
-        for check in catalogue::PASSIVE.iter().chain(catalogue::active::ACTIVE) {
+        let all = catalogue::PASSIVE.iter().chain(catalogue::active::ACTIVE).copied();
+        for check in all.chain([&catalogue::APP_REACHABLE]) {
             let Some(mend) = &check.mend else { continue };
-            let text = if let Some(path) = mend.setting.strip_prefix("sites[].") {
+            let text = if mend.setting == "sites[].upstream" {
+                format!("sites: [{{ upstream: {} }}]\n", mend.value)
+            } else if let Some(path) = mend.setting.strip_prefix("sites[].") {
                 format!("sites: [{{ {upstream}, {} }}]\n", nested(path, mend.value))
             } else {
                 format!("{}\nsites: [{{ {upstream} }}]\n", nested(mend.setting, mend.value))

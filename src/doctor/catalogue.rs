@@ -264,6 +264,20 @@ pub static ERROR_PAGE: Check = Check {
     mend: MODE,
 };
 
+/// Nobody reaches the app past the gateway; looked at where the app's address is told.
+pub static APP_REACHABLE: Check = Check {
+    name: "app_reachable",
+    standard: "FWD-7",
+    source: "RFC 9700 §4.13, ASVS 5.0 12.3",
+    good: "the app cannot be reached from here but through the gateway",
+    mend: Some(Mend {
+        setting: "sites[].upstream",
+        value: "\"unix:/run/app.sock\"",
+        default: false,
+        says: "an app on a unix socket or on loopback is reached by this machine alone; else a firewall must see to it",
+    }),
+};
+
 /// Those that every look makes.
 pub static PASSIVE: &[&Check] = &[
     &HTTPS_ONLY,

@@ -4,7 +4,7 @@ pub(crate) mod acted;
 mod cookies;
 mod ids;
 mod pages;
-mod transport;
+pub(crate) mod transport;
 
 use crate::doctor::finding::Finding;
 use crate::doctor::seen::Seen;

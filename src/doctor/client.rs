@@ -171,6 +171,12 @@ impl Client {
     }
 }
 
+/// Whether anybody takes a connection at an address.
+pub(crate) async fn is_open(url: &Url) -> bool {
+    let port = url.port_or_known_default().unwrap_or(443);
+    matches!(timeout(PATIENCE, TcpStream::connect((bare_host(url), port))).await, Ok(Ok(_)))
+}
+
 type Connection = AbortOnDropHandle<Result<(), hyper::Error>>;
 type Begun = (Connection, http::Response<Incoming>, Option<Handshake>);
 
@@ -250,4 +256,18 @@ async fn read(mut body: Incoming) -> Vec<u8> {
     // What came until then is enough.
     drop(timeout(BODY_PATIENCE, all).await);
     read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_is_open_as_long_as_somebody_listens() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        assert!(is_open(&url).await);
+        drop(listener);
+        assert!(!is_open(&url).await);
+    }
 }

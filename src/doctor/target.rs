@@ -66,6 +66,16 @@ impl Target {
         (url.origin() == self.url.origin()).then_some(url)
     }
 
+    /// Whether it is the machine that looks.
+    pub(crate) fn is_this_machine(&self) -> bool {
+        match self.url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+            None => false,
+        }
+    }
+
     /// Whether browsers would remember strict transport security for this host: not for addresses (RFC 6797 §8.1.1), and
     /// `localhost` is no public name.
     pub(crate) fn has_public_name(&self) -> bool {
@@ -121,6 +131,20 @@ mod tests {
         assert!(site.may_follow(&url("http://app.example/"), &url("https://app.example:8443/")));
         assert!(site.page("//evil.example/x").is_none());
         assert_eq!(site.page("/login?a=b").unwrap().as_str(), "https://app.example/login?a=b");
+    }
+
+    #[test]
+    fn loopback_is_this_machine_in_every_spelling() {
+        for own in [
+            "http://localhost:5000",
+            "http://127.0.0.2",
+            "http://[::1]",
+            "http://[::ffff:127.0.0.1]",
+            "http://0x7f.1",
+        ] {
+            assert!(target(own).is_this_machine(), "{own}");
+        }
+        assert!(!target("http://192.0.2.1").is_this_machine());
     }
 
     #[test]

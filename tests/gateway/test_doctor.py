@@ -4,11 +4,15 @@ import contextlib
 import json
 import re
 import socket
+import ssl
 import threading
 import time
+from http.server import BaseHTTPRequestHandler
+from http.server import ThreadingHTTPServer
 
 import pytest
 
+from support.certificates import Authority
 from support.gateway import BINARY
 from support.gateway import run
 from support.process import Process
@@ -102,6 +106,43 @@ def test_a_certificate_that_is_not_trusted_is_told_and_does_not_blind(behind):
     assert look.checks["tls_certificate"]["status"] == "info"
     named = Look(url, "--ca-file", gateway.folder / "cert.pem")
     assert named.checks["tls_certificate"]["status"] == "pass"
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+@pytest.mark.parametrize("oldest", ["TLSv1_1", "TLSv1_2"])
+def test_a_server_that_still_speaks_tls_1_1_fails(tmp_path, oldest):
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion[oldest]
+    # What a library of today only does when it is told to.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.load_cert_chain(*authority.issue("localhost"))
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_):
+            """A greeting of TLS 1.1 is no request."""
+
+    with Server(("127.0.0.1", 0), Page) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        look = Look(f"https://localhost:{server.server_port}/", "--ca-file", authority.file)
+        server.shutdown()
+    assert look.checks["tls_certificate"]["status"] == "pass"
+    assert look.checks["tls_version"]["status"] == ("fail" if oldest == "TLSv1_1" else "pass")
+
+
+def test_an_app_on_loopback_is_reached_by_its_own_machine_alone(behind, express):
+    look = Look(behind[0], "--app", express.upstream)
+    assert look.checks["app_reachable"]["status"] == "skip"
+    assert "app_reachable" not in Look(behind[0]).checks
 
 
 @pytest.mark.parametrize(

@@ -362,8 +362,18 @@ fn no_value_of_a_cookie_is_in_any_finding() {
 #[test]
 fn the_documents_list_every_check() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/doctor.md")).unwrap();
-    for check in catalogue::PASSIVE.iter().chain(catalogue::active::ACTIVE) {
+    let all = catalogue::PASSIVE.iter().chain(catalogue::active::ACTIVE).copied();
+    for check in all.chain([&catalogue::APP_REACHABLE]) {
         let row = format!("| `{}` | {} | {} |\n", check.name, check.standard, check.good);
         assert!(page.contains(&row), "docs/doctor.md lacks {row}");
     }
+}
+
+#[test]
+fn an_app_is_reached_through_the_gateway_alone() {
+    use crate::doctor::check::transport::app_reachable;
+    let app = |text: &str| Target::parse(text).unwrap();
+    assert_eq!(app_reachable(&app("http://192.0.2.1:5000"), false).status, Status::Pass);
+    assert_eq!(app_reachable(&app("http://192.0.2.1:5000"), true).status, Status::Fail);
+    assert_eq!(app_reachable(&app("http://localhost:5000"), true).status, Status::Skip);
 }

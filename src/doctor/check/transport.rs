@@ -11,6 +11,7 @@ use crate::doctor::finding::Status;
 use crate::doctor::seen::Seen;
 use crate::doctor::shown::shown;
 use crate::doctor::shown::shown_url;
+use crate::doctor::target::Target;
 use crate::doctor::tls::Handshake;
 
 /// A certificate that ends within this should have been renewed.
@@ -83,7 +84,8 @@ fn certificate(seen: &Seen) -> Finding {
     let Some(end) = handshake.expires else { return check.passes() };
     let left = end.since(seen.now);
     if left < SOON {
-        return check.is(Status::Warn, format!("the certificate ends in {}", days(left)));
+        let says = format!("the certificate ends in {}", days(left));
+        return check.is(Status::Warn, says).seen(format!("notAfter: {end}"));
     }
     check.passes().seen(format!("it ends in {}", days(left)))
 }
@@ -134,5 +136,19 @@ fn hsts(seen: &Seen) -> Finding {
             )
             .seen(format!("{}: Strict-Transport-Security: {}", visit.label(), shown(&value))),
         Some(_) => check.passes(),
+    }
+}
+
+/// Whether the app's own address, which the gateway alone should reach, took a connection from here.
+pub(crate) fn app_reachable(app: &Target, reached: bool) -> Finding {
+    let check = &catalogue::APP_REACHABLE;
+    match (reached, app.is_this_machine()) {
+        (_, true) => {
+            check.skipped("every program of a machine reaches its loopback: run this where browsers are")
+        }
+        (false, false) => check.passes(),
+        (true, false) => check
+            .is(Status::Fail, "the app can be reached past the gateway: whoever does so says who they are")
+            .seen(format!("{app} took a connection")),
     }
 }
