@@ -29,7 +29,7 @@ use crate::session::store::StoreError;
 use crate::telemetry::audit::Event;
 
 /// Whoever signed in less than this ago need not do so again to end a session of theirs (ASVS 7.5.2).
-const FRESH: Duration = Duration::from_mins(10);
+const FRESH: Duration = Duration::from_mins(5);
 
 /// So many are shown at most, lest a page be as long as `max_per_user` allows.
 const SHOWN: usize = 100;

@@ -122,7 +122,7 @@ async fn an_old_login_is_confirmed_first_and_leads_back() {
     let gateway = Gateway::alice();
     let mut here = entered(&gateway, "192.0.2.1", "alice").await;
     let there = entered(&gateway, "192.0.2.2", "alice").await;
-    gateway.clock.advance(Duration::from_mins(10));
+    gateway.clock.advance(Duration::from_mins(5));
     let target = id(&gateway, &there).await;
     for wanted in [&*target, "others"] {
         let led = location(&end(&mut here, &gateway, wanted).await).to_owned();
