@@ -427,8 +427,10 @@ impl<S: Store> Sessions<S> {
         }
         // Before it leaves the cache, so that there is no moment in which its tokens are merely unknown.
         for token in session.tokens().hosts() {
-            let host = Arc::clone(&token.host);
-            self.ended.insert(token.current, Ended { why, host });
+            let next = token.renewal().and_then(|renewal| renewal.next.as_ref());
+            for hash in std::iter::once(token.current).chain(next.map(|next| next.hash)) {
+                self.ended.insert(hash, Ended { why, host: Arc::clone(&token.host) });
+            }
         }
         self.cache.remove(session);
     }

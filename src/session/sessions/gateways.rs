@@ -1,5 +1,7 @@
 //! What several gateways promise together that share a store.
 
+mod model;
+
 use tokio::task::JoinHandle;
 
 use super::tests::ada;
@@ -24,6 +26,11 @@ struct Gateway {
 impl Gateway {
     fn start(server: &Server, clock: &Clock) -> Self {
         let sessions = sessions(9, server.store_by(clock.clone(), "v:", 1));
+        Self::following(Arc::into_inner(sessions).unwrap(), clock)
+    }
+
+    fn following(sessions: Sessions<Redis>, clock: &Clock) -> Self {
+        let sessions = Arc::new(sessions);
         let (followed, time) = (Arc::clone(&sessions), clock.clone());
         let following = tokio::spawn(async move { followed.follow(|| time.now(), |_state| {}).await });
         Self { sessions, following }

@@ -100,7 +100,7 @@ impl<S: Store> Sessions<S> {
                 }
             }
             Judged::Due => {
-                self.begin_renewal(&session, token);
+                self.begin_renewal(&session, &host, token);
                 until(soon)
             }
             Judged::Arrived => {
@@ -118,7 +118,7 @@ impl<S: Store> Sessions<S> {
 
     /// The new token is in the store before anybody is offered it: it is made beside the request that found the old one
     /// due, and offered with the answer to a later one.
-    fn begin_renewal(self: &Arc<Self>, session: &Arc<Session>, token: &Token) {
+    fn begin_renewal(self: &Arc<Self>, session: &Arc<Session>, host: &Arc<Host>, token: &Token) {
         if !session.begin_renewal() {
             return;
         }
@@ -126,18 +126,27 @@ impl<S: Store> Sessions<S> {
         let offer = Next { hash: next.hash(), sealed: next.sealed_under(token) };
         let key = self.key_for(session, &next);
         let (sessions, session, current) = (Arc::clone(self), Arc::clone(session), token.hash());
+        let host = Arc::clone(host);
         drop(tokio::spawn(async move {
-            let version = session.version();
-            let tokens = session.tokens().offering(&current, offer).opened_by(key);
-            match sessions.store.replace(&session, version, &tokens).await {
-                Ok(true) => session.adopt(tokens, version.wrapping_add(1)),
-                Ok(false) => sessions.refresh(&session).await,
-                Err(error) => {
-                    tracing::warn!(error = causes(&error), "a session id could not be renewed yet");
-                }
+            let (version, tokens) = (session.version(), session.tokens());
+            // Since it was found due, another request or gateway may have been faster, and its offer be in the browser
+            // already: none takes its place.
+            if matches!(tokens.role(&current, &host), Some(Role::Current { next: None, .. })) {
+                let tokens = tokens.offering(&current, offer).opened_by(key);
+                sessions.offer(&session, version, tokens).await;
             }
             session.renewed();
         }));
+    }
+
+    async fn offer(&self, session: &Arc<Session>, version: u32, tokens: Tokens) {
+        match self.store.replace(session, version, &tokens).await {
+            Ok(true) => session.adopt(tokens, version.wrapping_add(1)),
+            Ok(false) => self.refresh(session).await,
+            Err(error) => {
+                tracing::warn!(error = causes(&error), "a session id could not be renewed yet");
+            }
+        }
     }
 
     /// The token on offer has come back: it is in force, and the one before it retired.
