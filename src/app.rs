@@ -260,6 +260,7 @@ impl App {
         let shared = &self.shared;
         self.background.spawn(upkeep::sweep(Arc::clone(shared)));
         self.background.spawn(upkeep::flush(Arc::clone(shared)));
+        self.background.spawn(upkeep::watch_disk(Arc::clone(shared), Arc::clone(&self.state)));
         if is_shared {
             self.state.hold(upkeep::NO_STORE);
             self.background.spawn(upkeep::follow(Arc::clone(shared), Arc::clone(&self.state)));

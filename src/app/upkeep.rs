@@ -18,8 +18,11 @@ use crate::telemetry::causes;
 /// How often expired sessions are removed: what they hold must not outlive them by more than this (REST-5).
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Why the gateway is not ready while a store that others use too cannot be asked.
+/// Why the gateway is not ready while its store cannot be asked.
 pub(crate) const NO_STORE: &str = "no session store";
+
+/// How often a disk that fails is tried: what is tried fails too, and what others write at that moment with it.
+const TRY_DISK_EVERY: Duration = Duration::from_secs(10);
 
 /// How often the store hears when sessions were last seen.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -59,6 +62,34 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
             }
         }
         shared.audit.settle(now);
+    }
+}
+
+/// Watches for ever over a store on disk, and tells once when it fails and once when it works again.
+pub(crate) async fn watch_disk(shared: Arc<Shared>, state: Arc<admin::State>) {
+    let Some(disk) = shared.sessions.store().disk() else { return };
+    let mut beat = tokio::time::interval(FLUSH_EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut down = false;
+    loop {
+        beat.tick().await;
+        let context = Context::at(shared.clock.now());
+        match disk.works().await {
+            Err(error) if !down => {
+                down = true;
+                state.hold(NO_STORE);
+                shared.audit.record(&context, &Event::StoreFailed { reason: &causes(&error) });
+            }
+            Ok(()) if down => {
+                down = false;
+                state.release(NO_STORE);
+                shared.audit.record(&context, &Event::StoreConnected);
+            }
+            Ok(()) | Err(_) => {}
+        }
+        if down {
+            tokio::time::sleep(TRY_DISK_EVERY).await;
+        }
     }
 }
 

@@ -131,6 +131,8 @@ def test_a_full_disk_is_an_error_and_passes(lasting):
         statuses.append(people[-1].try_login("bob", lasting.passwords["bob"]).status)
     assert statuses[-1] == 503 and set(statuses[:-1]) <= {303}, statuses
     assert people[-1].cookie is None
+    wait_until(lambda: not lasting.ready(), "health says so")
+    assert "no session store" in lasting.ask_admin("/health/ready").text
     # Whoever is known is served, and a stranger is a stranger: the store can still be read.
     assert alice.is_in()
     with lasting.wire() as wire:
@@ -140,6 +142,9 @@ def test_a_full_disk_is_an_error_and_passes(lasting):
     # It is tried again a moment later.
     wait_until(lambda: people[-1].try_login("bob", lasting.passwords["bob"]).status == 303, "logins work again")
     assert all(person.is_in() for person in (alice, people[0], people[-1]))
+    wait_until(lasting.ready, "ready again by itself", within=20)
+    told = [line["event"] for line in lasting.events() if line["event"] == "sys_store_connected"]
+    assert len(told) == 1
     lasting.stop()
     lasting.popen = {}
     lasting.start()

@@ -24,6 +24,7 @@
 
 mod copy;
 mod file;
+mod health;
 mod reader;
 mod tables;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -115,6 +117,8 @@ struct Inner {
     database: RwLock<Option<Database>>,
     count: AtomicUsize,
     unreadable: Unreadable,
+    /// Whether somebody has met with a failure since the disk was last tried out.
+    failed: AtomicBool,
 }
 
 impl Disk {
@@ -132,6 +136,7 @@ impl Disk {
             database: RwLock::new(Some(database)),
             count: AtomicUsize::new(count),
             unreadable: Unreadable::default(),
+            failed: AtomicBool::new(false),
         });
         let (writes, waiting) = mpsc::channel();
         let shared = Arc::clone(&inner);
@@ -163,13 +168,13 @@ impl Disk {
     async fn write(&self, change: Change) -> Result<Outcome, StoreError> {
         let (answer, answered) = oneshot::channel();
         send(self.writes.as_ref(), Write { change, answer: Some(answer) })?;
-        patiently(answered).await
+        self.noting(patiently(answered).await)
     }
 
     async fn read(&self, query: Query) -> Result<Found, StoreError> {
         let (answer, answered) = oneshot::channel();
         send(self.reads.as_ref(), Read { query, answer })?;
-        patiently(answered).await
+        self.noting(patiently(answered).await)
     }
 
     fn one_use(&self, session: &Session) -> Use {

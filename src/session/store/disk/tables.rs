@@ -32,6 +32,9 @@ pub(super) const USERS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::
 /// The sessions in the order of the moments they are over if nobody uses them: idle or absolute, whichever is earlier.
 pub(super) const ENDS: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("ends");
 
+/// Bytes of no meaning, written to see whether the disk works.
+const TRIAL: TableDefinition<'_, (), &[u8]> = TableDefinition::new("trial");
+
 /// What is kept of a session.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -64,10 +67,21 @@ pub(super) struct Use {
 /// What is to be changed.
 #[derive(Debug)]
 pub(super) enum Change {
-    Create { id: SessionId, entry: Entry, capacity: u64 },
-    Replace { id: SessionId, version: u32, hashes: Vec<[u8; 32]>, row: Vec<u8> },
+    Create {
+        id: SessionId,
+        entry: Entry,
+        capacity: u64,
+    },
+    Replace {
+        id: SessionId,
+        version: u32,
+        hashes: Vec<[u8; 32]>,
+        row: Vec<u8>,
+    },
     Touch(Vec<Use>),
     Remove(Vec<SessionId>),
+    /// Writes so many bytes of no meaning in the place of those before.
+    Try(usize),
 }
 
 /// What came of it.
@@ -92,6 +106,7 @@ pub(super) struct Tables<'txn> {
     hashes: Table<'txn, &'static [u8; 32], u64>,
     users: Table<'txn, (&'static str, u64), ()>,
     ends: Table<'txn, (u64, u64), ()>,
+    trial: Table<'txn, (), &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -102,6 +117,7 @@ impl<'txn> Tables<'txn> {
             hashes: transaction.open_table(HASHES)?,
             users: transaction.open_table(USERS)?,
             ends: transaction.open_table(ENDS)?,
+            trial: transaction.open_table(TRIAL)?,
         })
     }
 
@@ -116,6 +132,10 @@ impl<'txn> Tables<'txn> {
             Change::Replace { id, version, hashes, row } => self.replace(key(*id), *version, hashes, row),
             Change::Touch(uses) => self.each(uses, |tables, one| tables.touch(one, rows)),
             Change::Remove(ids) => self.each(ids, |tables, id| tables.remove(key(*id))),
+            Change::Try(bytes) => {
+                self.trial.insert((), vec![0; *bytes].as_slice())?;
+                Ok(Outcome::Changed)
+            }
         }
     }
 
