@@ -30,8 +30,8 @@ use crate::config::Loaded;
 use crate::config::Outside;
 use crate::config::Problems;
 use crate::login::users::file;
-use crate::net::Host;
 use crate::server::CertificateFiles;
+use crate::server::CertificateNames;
 use crate::server::certificate;
 use crate::telemetry::causes;
 
@@ -190,12 +190,12 @@ pub(crate) fn unless_nobody_reads(error: anyhow::Error) -> anyhow::Result<()> {
     if error.downcast_ref().is_some_and(closed) { Ok(()) } else { Err(error) }
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "the command line is the one reader of the environment")]
     std::env::var(name).ok()
 }
 
-fn certificate_names(files: &CertificateFiles) -> Result<Vec<Host>, String> {
+fn certificate_names(files: &CertificateFiles) -> Result<CertificateNames, String> {
     certificate::certificate_names(files).map_err(|error| error.to_string())
 }
 

@@ -33,9 +33,9 @@ use crate::config::read::Read;
 use crate::config::tree::Node;
 use crate::config::tree::Value;
 use crate::login;
-use crate::net::Host;
 use crate::route::Site;
 use crate::server::CertificateFiles;
+use crate::server::CertificateNames;
 use crate::server::Limits;
 use crate::server::ListenSettings;
 use crate::server::TlsSettings;
@@ -85,8 +85,8 @@ pub struct Loaded {
 pub struct Outside<'a> {
     /// A variable of the environment.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// The host names a certificate is good for, or why it cannot be used.
-    pub certificate_names: &'a dyn Fn(&CertificateFiles) -> Result<Vec<Host>, String>,
+    /// What a certificate is good for, or why it cannot be used.
+    pub certificate_names: &'a dyn Fn(&CertificateFiles) -> Result<CertificateNames, String>,
     /// Whether a users file can be used, or why not.
     pub users: &'a dyn Fn(&Path) -> Result<(), String>,
 }

@@ -92,6 +92,11 @@ impl Host {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is an address and no name.
+    pub fn is_address(&self) -> bool {
+        self.0.starts_with('[') || self.0.parse::<Ipv4Addr>().is_ok()
+    }
 }
 
 impl fmt::Display for Host {

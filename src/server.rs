@@ -50,6 +50,7 @@ mod tls;
 mod worker;
 
 pub use crate::server::certificate::CertificateError;
+pub use crate::server::certificate::CertificateNames;
 pub use crate::server::certificate::certificate_names;
 pub use crate::server::drain::Drained;
 pub use crate::server::drain::Running;

@@ -16,6 +16,7 @@ use vestibule::config::Outside;
 use vestibule::config::Problems;
 use vestibule::net::Host;
 use vestibule::server::CertificateFiles;
+use vestibule::server::CertificateNames;
 
 fn variable(name: &str) -> Option<String> {
     let known = [("FILES", "../files"), ("LOOPBACK", "127.0.0.1")];
@@ -23,9 +24,18 @@ fn variable(name: &str) -> Option<String> {
     found.map(|(_, value)| (*value).to_owned())
 }
 
-fn certificate_names(files: &CertificateFiles) -> Result<Vec<Host>, String> {
+fn certificate_names(files: &CertificateFiles) -> Result<CertificateNames, String> {
     if files.cert.ends_with("cert.pem") {
-        return Ok(Host::parse("app.example.com").into_iter().collect());
+        return Ok(CertificateNames {
+            hosts: Host::parse("app.example.com").into_iter().collect(),
+            wildcards: Vec::new(),
+        });
+    }
+    if files.cert.ends_with("wildcard.pem") {
+        return Ok(CertificateNames {
+            hosts: Vec::new(),
+            wildcards: Host::parse("example.org").into_iter().collect(),
+        });
     }
     Err("there is no certificate in it".to_owned())
 }

@@ -114,7 +114,10 @@ mod tests {
     fn every_setting_that_is_recommended_can_be_written() {
         let outside = Outside {
             variable: &|_| None,
-            certificate_names: &|_| Ok(vec![crate::net::Host::parse("app.example").unwrap()]),
+            certificate_names: &|_| {
+                let hosts = crate::net::Host::parse("app.example").into_iter().collect();
+                Ok(crate::server::CertificateNames { hosts, wildcards: Vec::new() })
+            },
             users: &|_| Ok(()),
         };
         let folder = tempfile::tempdir().unwrap();

@@ -53,6 +53,7 @@ pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings:
         hosts.retain(|host| host != login);
     }
     let sites = site::sites(file, hosts.as_deref(), &mut check);
+    tls::coverage(file, &tls, &mut check);
     Config {
         listen,
         workers: workers(file),

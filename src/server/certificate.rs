@@ -79,16 +79,37 @@ pub enum CertificateError {
     Tls(#[source] rustls::Error),
 }
 
-/// The hosts a certificate is for: the DNS names it carries, in its order, and this machine's own addresses if we made
-/// it. Wildcards are left out, as they name no host.
-pub fn certificate_names(files: &CertificateFiles) -> Result<Vec<Host>, CertificateError> {
+/// What a certificate is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateNames {
+    /// The DNS names it carries, in its order, and this machine's own addresses if we made it.
+    pub hosts: Vec<Host>,
+    /// The domains of which it is for all direct children (`*.example.com`), which name no host.
+    pub wildcards: Vec<Host>,
+}
+
+impl CertificateNames {
+    /// Whether it is for `host`. A wildcard stands for one label (RFC 9525 §6.3).
+    pub fn cover(&self, host: &Host) -> bool {
+        let parent = host.as_str().split_once('.').map(|(_, parent)| parent);
+        let in_domain = |domain: &Host| parent.is_some_and(|parent| parent == domain.as_str());
+        self.hosts.contains(host) || self.wildcards.iter().any(in_domain)
+    }
+}
+
+/// What a certificate is for.
+pub fn certificate_names(files: &CertificateFiles) -> Result<CertificateNames, CertificateError> {
     let pem = read(&files.cert)?;
     let chain = chain(&pem, &files.cert)?;
     let names = names(&chain, &files.cert)?;
     let ours = chain.first().is_some_and(development::is_ours);
     let addresses = if ours { &development::ADDRESSES[..] } else { &[] };
     let single = names.iter().map(|name| &**name).filter(|name| !name.starts_with("*."));
-    Ok(single.chain(addresses.iter().copied()).filter_map(Host::parse).collect())
+    let wildcards = names.iter().filter_map(|name| name.strip_prefix("*."));
+    Ok(CertificateNames {
+        hosts: single.chain(addresses.iter().copied()).filter_map(Host::parse).collect(),
+        wildcards: wildcards.filter_map(Host::parse).collect(),
+    })
 }
 
 /// A certificate ready for use.

@@ -38,12 +38,37 @@ pub(super) fn hosts(tls: &TlsSettings, check: &Check<'_>) -> Option<Vec<Host>> {
         if place == 0 && tls.generate && !files.cert.exists() {
             hosts.extend(development());
         } else {
-            hosts.extend((check.outside.certificate_names)(files).ok()?);
+            hosts.extend((check.outside.certificate_names)(files).ok()?.hosts);
         }
     }
     hosts.sort();
     hosts.dedup();
     Some(hosts)
+}
+
+/// Warns of hosts that no certificate is for. Where one is made for development it is for all of them; a certificate that
+/// cannot be used was noted.
+pub(super) fn coverage(file: &File, tls: &TlsSettings, check: &mut Check<'_>) {
+    if tls.certificates.is_empty() || tls.generate {
+        return;
+    }
+    let names: Result<Vec<_>, _> =
+        tls.certificates.iter().map(|files| (check.outside.certificate_names)(files)).collect();
+    let Ok(names) = names else { return };
+    let of_sites = file.sites.iter().flat_map(|sites| &sites.value);
+    let of_sites = of_sites.flat_map(|site| &site.value.hosts).flat_map(|hosts| &hosts.value.values);
+    let of_sites = of_sites.map(|given| (given.at, &given.value.0));
+    let of_login = file.login.host.as_ref().and_then(|given| Some((given.at, &given.value.0.as_ref()?.0)));
+    for (at, host) in of_sites.chain(of_login) {
+        // What addresses a certificate is for is not read.
+        if !host.is_address() && !names.iter().any(|names| names.cover(host)) {
+            check.findings.warning(
+                Some(at),
+                format!("no certificate is for `{host}`: browsers will not trust what answers there"),
+                "add one that names it to `tls.certificates`, or correct the host",
+            );
+        }
+    }
 }
 
 fn certificates(file: &File, generate: bool, check: &mut Check<'_>) -> Vec<CertificateFiles> {

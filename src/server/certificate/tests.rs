@@ -33,7 +33,7 @@ fn a_development_certificate_is_made_once_and_says_what_it_is() {
     let life = entry.expires().unwrap().since(NOW);
     assert!(life > Duration::from_hours(300 * 24) && life <= Duration::from_hours(366 * 24));
     let names = ["app.test", "localhost", "127.0.0.1", "[::1]"].map(host);
-    assert_eq!(certificate_names(&files).unwrap(), names);
+    assert_eq!(certificate_names(&files).unwrap().hosts, names);
     assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!development::ensure(&files, &[host("app.test")], NOW).unwrap());
 }
@@ -47,7 +47,7 @@ fn a_development_certificate_is_renewed_when_it_is_over_or_for_too_few() {
     assert!(development::ensure(&files, &[], later).unwrap());
     assert!(!development::ensure(&files, &[host("127.0.0.1")], later).unwrap());
     assert!(development::ensure(&files, &[host("other.test")], later).unwrap());
-    assert!(certificate_names(&files).unwrap().contains(&host("other.test")));
+    assert!(certificate_names(&files).unwrap().hosts.contains(&host("other.test")));
 }
 
 #[test]
@@ -66,7 +66,17 @@ fn a_foreign_certificate_is_never_replaced() {
     let entry = load(&files).unwrap();
     assert!(!entry.is_development());
     assert_eq!(entry.names().join(" "), "own.test *.own.test");
-    assert_eq!(certificate_names(&files).unwrap(), [host("own.test")]);
+    let names = certificate_names(&files).unwrap();
+    assert_eq!((&*names.hosts, &*names.wildcards), (&[host("own.test")][..], &[host("own.test")][..]));
+    for (name, covered) in [
+        ("own.test", true),
+        ("a.own.test", true),
+        ("a.b.own.test", false),
+        ("test", false),
+        ("other.test", false),
+    ] {
+        assert_eq!(names.cover(&host(name)), covered, "{name}");
+    }
 }
 
 #[test]
