@@ -24,9 +24,14 @@ use crate::cli::Failure;
 use crate::cli::sessions::ask::Socket;
 use crate::cli::sessions::table::Table;
 use crate::config;
+use crate::config::Outside;
 use crate::identity::user::UserName;
 use crate::login::users::name_of;
 use crate::session::id::SessionId;
+
+/// Where systemd keeps the state of our unit (`examples/vestibule.service`): told to the service alone, in
+/// `$STATE_DIRECTORY`, and not to whoever asks from a shell.
+const STATE_OF_SERVICE: &str = "/var/lib/vestibule";
 
 /// So many sessions are asked for at a time.
 const PAGE: usize = 500;
@@ -160,10 +165,23 @@ fn user_name(text: &str) -> Result<String, Failure> {
 /// Where the socket is by the configuration. Its warnings are for whoever runs the gateway, not for this.
 fn configured(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let path = named.map_or_else(cli::found_config, Ok)?;
-    let loaded = config::load(&path, &cli::outside())?;
-    loaded.config.listen.admin_socket.ok_or_else(|| {
-        Failure::Usage(format!("{} has no admin socket: `listen.admin_socket` is null", path.display()))
-    })
+    let by = |outside: &Outside<'_>| {
+        let loaded = config::load(&path, outside)?;
+        loaded.config.listen.admin_socket.ok_or_else(|| {
+            Failure::Usage(format!("{} has no admin socket: `listen.admin_socket` is null", path.display()))
+        })
+    };
+    let here = by(&cli::outside())?;
+    if here.exists() {
+        return Ok(here);
+    }
+    let told = |name: &str| match name {
+        "STATE_DIRECTORY" => Some(STATE_OF_SERVICE.to_owned()),
+        _ => cli::variable(name),
+    };
+    let there = by(&Outside { variable: &told, ..cli::outside() })?;
+    // Not there either: what is said about it is then about where it was expected.
+    Ok(if there.exists() { there } else { here })
 }
 
 fn list(socket: &Socket, user: Option<&str>, limit: Option<usize>, json: bool) -> anyhow::Result<()> {
