@@ -55,9 +55,9 @@ function privatePage(request) {
     </main></body></html>`;
 }
 
-/// `evil` is the page that https://evil.test serves; it may name the app's origin. `login` and `sites` are added to the
-/// configuration.
-export async function startBench({ session = {}, login = {}, sites = [], evil = () => "" } = {}) {
+/// `evil` is the page that https://evil.test serves; it may name the app's origin. `login`, `sites` and `more` are added to
+/// the configuration.
+export async function startBench({ session = {}, login = {}, sites = [], more = {}, evil = () => "" } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-browser-"));
   const [port, admin, chatPort, nobody] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
   const app = await new Witness(privatePage).start();
@@ -96,28 +96,35 @@ export async function startBench({ session = {}, login = {}, sites = [], evil = 
       ...sites,
     ],
     log: { format: "json", access: true, audit: "stderr" },
+    ...more,
   };
   // JSON is YAML.
   writeFileSync(join(folder, "vestibule.yaml"), JSON.stringify(config, null, 2));
-  const gateway = new Program(binary, ["serve", "--config", join(folder, "vestibule.yaml")], { cwd: folder });
-  await gateway.listening(port);
-  await waitUntil(() => ready(admin), "the gateway is ready");
-
-  return {
+  const start = async () => {
+    const program = new Program(binary, ["serve", "--config", join(folder, "vestibule.yaml")], { cwd: folder });
+    await program.listening(port);
+    await waitUntil(() => ready(admin), "the gateway is ready");
+    return program;
+  };
+  const bench = { gateway: await start() };
+  return Object.assign(bench, {
     port,
     admin,
     app,
     chatPort,
-    gateway,
+    restart: async () => {
+      await bench.gateway.stop();
+      bench.gateway = await start();
+    },
     certificateHash: spkiHash(join(folder, "cert.pem")),
     url: (path, host = "app.test") => `https://${host}:${port}${path}`,
     stop: async () => {
-      await Promise.all([gateway.stop(), chat.stop(), app.stop(), mischief.stop()]);
+      await Promise.all([bench.gateway.stop(), chat.stop(), app.stop(), mischief.stop()]);
       mkdirSync(output, { recursive: true });
-      writeFileSync(join(output, `browser-gateway-${port}.log`), gateway.said);
+      writeFileSync(join(output, `browser-gateway-${port}.log`), bench.gateway.said);
       rmSync(folder, { recursive: true, force: true });
     },
-  };
+  });
 }
 
 /// The Flask app, on Flask's own server.
