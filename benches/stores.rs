@@ -53,10 +53,12 @@ use vestibule::session::token::Token;
 use vestibule::session::token::TokenHash;
 use vestibule::session::tokens::Tokens;
 
-/// So many logins wait at the same time while a store is filled.
+/// So many logins wait at the same time while a store is filled: on disk they share a commit.
 const LOADERS: usize = 1024;
+/// A server that has more to do at once answers some too late on a busy machine.
+const LOADERS_OF_SERVER: usize = 64;
 /// So many sessions are told of at a time.
-const STEP: usize = 1_000_000;
+const STEP: usize = 250_000;
 /// So many are looked up.
 const SAMPLE: usize = 20_000;
 /// An ordinary browser's description of itself.
@@ -90,8 +92,8 @@ struct Wanted {
 async fn on_disk(wanted: &Wanted, path: &Path) {
     let store = Arc::new(open(path));
     let size = || path.metadata().unwrap().len();
-    let hashes = fill(&store, wanted, async || size()).await;
-    logins(&store).await;
+    let hashes = fill(&store, wanted, LOADERS, async || size()).await;
+    logins(&store, &[1, 16, 128, 1024]).await;
     let kept = store.count();
     drop(Arc::into_inner(store));
     println!("the file: {} MiB for {kept}, {} bytes a session", size() >> 20, size() / kept as u64);
@@ -111,8 +113,8 @@ async fn in_redis(wanted: &Wanted, folder: &Path) {
     let server = Server::start(folder);
     let store = Arc::new(server.store());
     let empty = server.memory().await;
-    let hashes = fill(&store, wanted, async || server.memory().await - empty).await;
-    logins(&store).await;
+    let hashes = fill(&store, wanted, LOADERS_OF_SERVER, async || server.memory().await - empty).await;
+    logins(&store, &[1, 16, 64]).await;
     let (kept, memory) = (store.count(), server.memory().await - empty);
     println!(
         "the server's memory: {} MiB for {kept}, {} bytes a session",
@@ -134,8 +136,13 @@ async fn in_redis(wanted: &Wanted, folder: &Path) {
     println!("loaded again in {took:.1?}");
 }
 
-/// Fills `store`, and tells after each million what it takes by `size`. Some of the hashes, evenly spread.
-async fn fill<S: Store>(store: &Arc<S>, wanted: &Wanted, size: impl AsyncFn() -> u64) -> Vec<TokenHash> {
+/// Fills `store`, and tells after each quarter of a million what it takes by `size`. Some of the hashes, evenly spread.
+async fn fill<S: Store>(
+    store: &Arc<S>,
+    wanted: &Wanted,
+    at_once: usize,
+    size: impl AsyncFn() -> u64,
+) -> Vec<TokenHash> {
     let (began, every) = (Instant::now(), 1.max(wanted.count / SAMPLE));
     let mut sample = Vec::new();
     for first in (0..wanted.count).step_by(STEP) {
@@ -144,7 +151,7 @@ async fn fill<S: Store>(store: &Arc<S>, wanted: &Wanted, size: impl AsyncFn() ->
             break;
         }
         let step = STEP.min(wanted.count - first);
-        let (hashes, took) = timed(create(store, first, step, LOADERS)).await;
+        let (hashes, took) = timed(create(store, first, step, at_once)).await;
         sample.extend(hashes.into_iter().filter(|(number, _)| number % every == 0).map(|(_, hash)| hash));
         let (kept, bytes) = (store.count(), size().await);
         let each = bytes / kept as u64;
@@ -154,8 +161,8 @@ async fn fill<S: Store>(store: &Arc<S>, wanted: &Wanted, size: impl AsyncFn() ->
 }
 
 /// What logins cost a store that has as many sessions as it will have.
-async fn logins<S: Store>(store: &Arc<S>) {
-    for waiting in [1, 16, 128, 1024] {
+async fn logins<S: Store>(store: &Arc<S>, at_once: &[usize]) {
+    for waiting in at_once.iter().copied() {
         let logins = (waiting * 200).min(20_000);
         let (_, took) = timed(create(store, 0, logins, waiting)).await;
         println!(
