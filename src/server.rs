@@ -32,6 +32,7 @@ use crate::server::listener::Reception;
 pub mod certificate;
 mod connection;
 mod deadline;
+mod descriptors;
 mod drain;
 mod exchange;
 mod figures;
@@ -105,7 +106,7 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a connection may wait for its next request, and a body for its next byte.
     pub idle_timeout: Duration,
-    /// Open connections over all listeners.
+    /// Open connections over all listeners; fewer where the process may not open twice as many files.
     pub connections: usize,
 }
 
@@ -204,8 +205,7 @@ impl Server {
         if options.tls.is_none() && self.addrs().into_iter().any(needs_tls) {
             return Err(StartError::NoCertificate);
         }
-        let most = options.limits.connections.clamp(1, Semaphore::MAX_PERMITS);
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        let wanted = options.limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
             limits: options.limits,
             tls: options.tls,
@@ -216,6 +216,7 @@ impl Server {
         let (team, mut threads) =
             worker::start(options.workers, &shared, make).map_err(StartError::Workers)?;
         let team = Arc::new(team);
+        let most = u32::try_from(descriptors::room(wanted)).unwrap_or(u32::MAX);
         let reception = Reception {
             room: Arc::new(Semaphore::new(most as usize)),
             team: Arc::clone(&team),

@@ -315,7 +315,7 @@ shape! {
         upstream_connect: Span,
         /// How long the app may take to begin its answer. Default: 60s.
         upstream_response: Span,
-        /// Open connections over all listeners. Default: 65536.
+        /// Open connections over all listeners; fewer where the process may not open twice as many files. Default: 65536.
         connections: u64,
     }
 }

@@ -25,6 +25,7 @@ from support.person import Person
 from support.process import Process
 from support.process import accepts
 from support.process import free_port
+from support.recorder import answer
 from support.waiting import wait_until
 from support.wire import Wire
 from support.wire import head
@@ -588,3 +589,48 @@ def test_silent_and_slow_connections_are_closed(make_gateway, recorder):
         idle.send(head("GET", "/x", gateway.authority()))
         assert idle.response().status == 401
         assert idle.closed(within=6), "a connection that is not used again"
+
+
+# --- Open files ----------------------------------------------------------------------------------------------------------
+
+
+def limited(soft, hard):
+    return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))}
+
+
+def connections(gateway):
+    return int(re.search(r"^vestibule_connections_open (\d+)", gateway.ask_admin("/metrics").text, re.M)[1])
+
+
+def test_the_limit_on_open_files_is_raised_as_far_as_it_goes(make_gateway, recorder):
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    gateway = make_gateway("raised", sites, start=False, limits={"connections": 500})
+    gateway.popen = limited(256, 4096)
+    gateway.start()
+    assert resource.prlimit(gateway.process.pid, resource.RLIMIT_NOFILE) == (4096, 4096)
+    assert "LimitNOFILE" not in gateway.process.errors()
+
+
+def test_where_files_run_out_newcomers_wait_and_those_inside_are_served(make_gateway, recorder):
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    gateway = make_gateway("few-files", sites, start=False)
+    gateway.popen = limited(100, 100)
+    gateway.start()
+    warning = re.compile(r"may open 100 files: enough for (\d+) connections .*`LimitNOFILE=\d+`")
+    wait_until(lambda: warning.search(gateway.process.errors()), "the start says so", 5)
+    places = int(warning.search(gateway.process.errors())[1])
+    alice = Person(gateway)
+    alice.login("alice")
+    ask = head("GET", "/x", gateway.authority(), f"Cookie: {alice.cookies()}")
+    with gateway.wire() as inside, contextlib.ExitStack() as crowd:
+        inside.send(ask)
+        assert inside.response().status == 200
+        for _ in range(150):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", gateway.port)))
+        wait_until(lambda: connections(gateway) >= places, "every place is taken", 5)
+        # A new connection to the app each time: none is left from the request before.
+        recorder.on("/last", answer(), keep=False)
+        for _ in range(3):
+            inside.send(ask.replace(b"/x", b"/last"))
+            assert inside.response().status == 200
+    wait_until(lambda: alice.visit("/x").status == 200, "newcomers are let in again", 5)
