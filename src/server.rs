@@ -47,6 +47,7 @@ mod refusal;
 mod reload;
 mod scanner;
 mod socket;
+mod stand_in;
 mod tls;
 mod worker;
 

@@ -42,6 +42,12 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Found<'a> {
     found
 }
 
+/// How many fields a head has. `Cookie` is one, in however many crumbs HTTP/2 brings it (RFC 9113 §8.2.3): a browser
+/// with a hundred cookies sends a hundred.
+pub fn fields(headers: &HeaderMap) -> usize {
+    headers.len() - headers.get_all(COOKIE).iter().count().saturating_sub(1)
+}
+
 /// Takes out every pair that some parser could read as a cookie named in `reserved`, and joins several `Cookie`
 /// lines, which HTTP/2 makes of one, to a single line (RFC 9113 §8.2.3). One line without such a pair stays as it is.
 pub fn strip(headers: &mut HeaderMap, reserved: &[&str]) {

@@ -84,8 +84,8 @@ const WORDING: [(u16, &str, &str); 15] = [
     ),
     (
         431,
-        "This request is too long",
-        "The address or your cookies for this site are too long. Begin at the start page; if that does not help, delete this site's cookies.",
+        "Your browser sent too much at once",
+        "Most likely it keeps more cookies for this site than the site can read. Delete this site's cookies (in most browsers through the icon beside the address, or in the settings under privacy), then try again.",
     ),
     (415, "This cannot be read", "The form came in a form we do not know. Go back and try again."),
     (421, "Wrong address", "This server does not serve that host. Check the address."),

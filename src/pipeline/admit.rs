@@ -11,6 +11,7 @@ use http::request::Parts;
 
 use crate::access::csrf;
 use crate::access::path::CanonicalPath;
+use crate::headers::cookies;
 use crate::headers::forwarded;
 use crate::headers::forwarded::Arrival;
 use crate::headers::forwarded::ForwardedFields;
@@ -39,7 +40,7 @@ impl Gateway {
         if let Some(refusal) = exchange.refusal {
             return Err(Reject::Refused(refusal));
         }
-        if head.headers.len() > self.shared.max_headers {
+        if cookies::fields(&head.headers) > self.shared.max_headers {
             return Err(Reject::TooManyHeaders);
         }
         if matches!(head.method, Method::TRACE | Method::CONNECT) {

@@ -125,12 +125,12 @@ pub(super) async fn serve<S: Handler>(
         }
     };
     let pulse = Arc::clone(transport.socket().pulse());
-    let service = Watched::new(handler(Arc::new(peer)), Arc::clone(&pulse), shared.limits.headers);
+    let head = HeadLimits { bytes: shared.limits.header_bytes, fields: shared.limits.headers };
+    let service = Watched::new(handler(Arc::new(peer)), Arc::clone(&pulse), head);
     let ended = if speaks_http2(&transport) {
         let conversation = Box::pin(protocols.http2.serve_connection(transport, service));
         drive(conversation, &pulse, &shared).await
     } else {
-        let head = HeadLimits { bytes: shared.limits.header_bytes, fields: shared.limits.headers };
         let guard = Guard::new(transport, head);
         let conversation = Box::pin(protocols.http1.serve_connection(guard, service).with_upgrades());
         drive(conversation, &pulse, &shared).await

@@ -26,19 +26,20 @@ use pin_project_lite::pin_project;
 use crate::server::Handler;
 use crate::server::http2;
 use crate::server::pulse::Pulse;
+use crate::server::scanner::HeadLimits;
 
 /// The handler of one connection, watched.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     handler: S,
     pulse: Arc<Pulse>,
-    fields: usize,
+    limits: HeadLimits,
 }
 
 impl<S> Watched<S> {
-    /// Watches `handler`; HTTP/2 requests have at most so many fields.
-    pub(super) fn new(handler: S, pulse: Arc<Pulse>, fields: usize) -> Self {
-        Self { handler, pulse, fields }
+    /// Watches `handler`; the heads of HTTP/2 requests are held to `limits`.
+    pub(super) fn new(handler: S, pulse: Arc<Pulse>, limits: HeadLimits) -> Self {
+        Self { handler, pulse, limits }
     }
 }
 
@@ -51,7 +52,7 @@ impl<S: Handler> Service<Request<Incoming>> for Watched<S> {
         let ordinal = self.pulse.begin();
         let turn = Turn(Arc::clone(&self.pulse));
         let refusal = if request.version() == Version::HTTP_2 {
-            http2::examine(&request, self.fields).err()
+            http2::examine(&request, self.limits).err()
         } else {
             self.pulse.refusal(ordinal)
         };

@@ -25,12 +25,11 @@ use crate::server::scanner::Place;
 use crate::server::scanner::Scanner;
 use crate::server::socket::Transport;
 use crate::server::socket::poll_scratch;
-
-const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused.invalid\r\nconnection: close\r\n\r\n";
+use crate::server::stand_in;
 
 // RFC 9112 §9.6: closing with unread input makes the kernel throw away what the peer has not read yet, the answer
-// included. So that much is read and dropped first.
-const MAX_LINGER: usize = 64 * 1024;
+// included. So that much is read and dropped first: more than a browser has cookies for one host.
+const MAX_LINGER: usize = 1024 * 1024;
 
 /// An HTTP/1 connection as hyper sees it.
 #[derive(Debug)]
@@ -82,9 +81,7 @@ impl Intake {
             let (passed, fault) = self.scanner.scan(data);
             let (pass, rest) = data.split_at_checked(passed).unwrap_or((data, &[]));
             out.put_slice(pass);
-            if fault.is_none() {
-                self.held.extend_from_slice(rest);
-            }
+            self.held.extend_from_slice(rest);
             fault
         } else {
             self.held.extend_from_slice(data);
@@ -110,8 +107,9 @@ impl Intake {
 
     fn refuse(&mut self, refusal: Refusal) {
         self.scanner.end();
+        let stand_in = stand_in::of(self.held.get(self.ready..).unwrap_or_default(), refusal);
         self.held.truncate(self.ready);
-        self.held.extend_from_slice(STAND_IN);
+        self.held.extend_from_slice(&stand_in);
         self.ready = self.held.len();
         self.end = Some(End::Refused);
         self.pulse.refuse(self.scanner.heads().wrapping_add(1), refusal);

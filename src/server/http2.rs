@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
+use http::HeaderName;
 use http::HeaderValue;
 use http::Request;
 use http::header::EXPECT;
@@ -9,9 +11,11 @@ use http::header::HOST;
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::TokioTimer;
 
+use crate::headers::cookies;
 use crate::net::Authority;
 use crate::server::Limits;
 use crate::server::refusal::Refusal;
+use crate::server::scanner::HeadLimits;
 use crate::syntax;
 
 const MAX_STREAMS: u32 = 100;
@@ -25,6 +29,11 @@ const SEND_BUFFER: usize = 64 * 1024;
 // (CVE-2025-8671), in the life of a connection, before it is ended.
 const MAX_EARLY_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 200;
+// h2 answers a longer head itself, with nothing to read in it. So it is let read on: what is too large for us is refused
+// like any other request, and a person whose cookies have grown is told what to do.
+const READ_ON: usize = 96 * 1024;
+// What each field counts for beside its bytes (RFC 9113 §6.5.2).
+const PER_FIELD: usize = 32;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
@@ -48,7 +57,7 @@ pub(super) fn builder(limits: &Limits) -> Builder<Local> {
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.header_bytes.saturating_add(READ_ON)).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
@@ -59,12 +68,12 @@ pub(super) fn builder(limits: &Limits) -> Builder<Local> {
     builder
 }
 
-/// What the guard demands of HTTP/1, for a request that came in frames: no more than `fields` fields (the header list's
-/// bytes are bounded by h2, but one entry of its table can be repeated for a byte), values without blanks around them,
-/// a method and a target that HTTP/1 could carry, one authority.
-pub(super) fn examine<B>(request: &Request<B>, fields: usize) -> Result<(), Refusal> {
+/// What the guard demands of HTTP/1, for a request that came in frames: no more bytes and fields than `limits` allow (one
+/// entry of HPACK's table can be repeated for a byte), values without blanks around them, a method and a target that
+/// HTTP/1 could carry, one authority.
+pub(super) fn examine<B>(request: &Request<B>, limits: HeadLimits) -> Result<(), Refusal> {
     let headers = request.headers();
-    if headers.len() > fields {
+    if cookies::fields(headers) > limits.fields || size(headers) > limits.bytes {
         return Err(Refusal::HeadTooLarge);
     }
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
@@ -85,6 +94,12 @@ pub(super) fn examine<B>(request: &Request<B>, fields: usize) -> Result<(), Refu
         return Err(Refusal::ExpectationFailed);
     }
     one_authority(request)
+}
+
+// The target has a limit of its own.
+fn size(headers: &HeaderMap) -> usize {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + PER_FIELD;
+    headers.iter().map(field).sum()
 }
 
 // RFC 9113 §8.3.1: `:authority` replaces `Host`; beside it `Host` may only repeat it.
@@ -114,7 +129,7 @@ mod tests {
 
     fn check(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Result<(), Refusal> {
         let request = build(Request::builder().uri("https://app/x")).body(()).unwrap();
-        examine(&request, 100)
+        examine(&request, HeadLimits { bytes: 16 * 1024, fields: 100 })
     }
 
     #[test]
@@ -122,6 +137,8 @@ mod tests {
         assert!(check(|request| request).is_ok());
         assert!(check(|request| request.header("host", "APP").header("cookie", "a=b")).is_ok());
         assert!(check(|request| request.uri("/x").header("host", "app")).is_ok());
+        // RFC 9113 §8.2.3: one field, in crumbs.
+        assert!(check(|request| (0..150).fold(request, |all, _| all.header("cookie", "a=b"))).is_ok());
     }
 
     #[test]
@@ -137,5 +154,10 @@ mod tests {
         let long = format!("https://app/{}", "a".repeat(9000));
         assert_eq!(refused(check(|request| request.uri(long))), 414);
         assert_eq!(refused(check(|request| (0..101).fold(request, |all, _| all.header("x", "")))), 431);
+        assert_eq!(refused(check(|request| request.header("cookie", "x".repeat(17_000)))), 431);
+        assert_eq!(
+            refused(check(|request| (0..500).fold(request, |all, _| all.header("cookie", "a=b")))),
+            431
+        );
     }
 }

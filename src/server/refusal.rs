@@ -4,7 +4,7 @@ use http::Request;
 use http::StatusCode;
 
 /// A request that breaks RFC 9112, RFC 9113 or a limit. The handler finds it with [`Refusal::of`] in place of a usable
-/// request and answers with [`Refusal::status`]; the connection ends after that answer.
+/// request and answers with [`Refusal::status`]; over HTTP/1 the connection ends after that answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Not HTTP as RFC 9112 or RFC 9113 demand it; the text says what is wrong.
@@ -25,7 +25,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// The refusal that stands in place of this request, if there is one. To be asked before anything else is read
-    /// from a request: what stands beside a refusal was not sent by the client.
+    /// from a request: of what stands beside a refusal, no more was sent by the client than who asks, by the fields that
+    /// tell a page load from a script.
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
         request.extensions().get::<Self>().copied()
     }

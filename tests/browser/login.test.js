@@ -153,3 +153,18 @@ test("a WebSocket of the app's page works", async (t) => {
   await signIn(page);
   await page.waitForFunction(() => document.getElementById("state")?.textContent === "echo: hello");
 });
+
+test("a browser with too many cookies is told what to do, and gets in once it did it", async (t) => {
+  const { context, page } = await stranger(t);
+  const crumbs = Array.from({ length: 12 }, (_, n) => ({ name: `crumb${n}`, value: "x".repeat(3500), url: bench.url("/") }));
+  await context.addCookies(crumbs);
+  for (const path of ["/crumbs", "/.vestibule/login"]) {
+    const answer = await page.goto(bench.url(path));
+    assert.equal(answer.status(), 431);
+    assert.match(await page.textContent("[role=alert]"), /Delete this site's cookies/);
+  }
+  await context.clearCookies();
+  await page.goto(bench.url("/crumbs"));
+  await signIn(page);
+  await inApp(page);
+});

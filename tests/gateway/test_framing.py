@@ -1,5 +1,7 @@
 """HTTP/1 requests that two servers could read differently: refused, closed, and nothing of them at the app."""
 
+import html
+
 import pytest
 
 from support.wire import Closed
@@ -286,6 +288,27 @@ def test_a_bad_request_after_good_ones_spoils_only_itself(gateway, alice, record
 def test_heads_beyond_the_limits_are_refused(gateway, recorder, lines, statuses):
     data = head("GET", "/x", gateway.authority(), *lines)
     refused(attack(gateway, recorder, data), *statuses)
+
+
+# As Chromium and Firefox write it: one sends its cookies last, the other before the fields that say what it is for.
+ASKS = {
+    "chromium": ["Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Cookie: CRUMBS"],
+    "firefox": ["Accept: text/html,*/*;q=0.8", "Cookie: CRUMBS", "Sec-Fetch-Dest: document", "Sec-Fetch-Mode: navigate"],
+    "a script": ["Accept: */*", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Cookie: CRUMBS"],
+}
+
+
+@pytest.mark.parametrize("who", ASKS)
+def test_a_browser_with_too_many_cookies_is_told_what_to_do(gateway, recorder, who):
+    crumbs = "; ".join(f"c{n}={'x' * 3500}" for n in range(40))
+    data = head("GET", "/x", gateway.authority(), *(line.replace("CRUMBS", crumbs) for line in ASKS[who]))
+    answer, closed, seen = attack(gateway, recorder, data)
+    assert answer.status == 431 and closed and seen == []
+    if who == "a script":
+        assert "cookies" in answer.json()["message"]
+    else:
+        assert answer.get("Content-Type").startswith("text/html"), answer.text
+        assert "Delete this site's cookies" in html.unescape(answer.text)
 
 
 def test_an_address_beyond_the_limit_is_refused(gateway, recorder):

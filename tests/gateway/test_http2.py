@@ -1,5 +1,6 @@
 """HTTP/2 as foreign clients speak it, and frames no honest client would send."""
 
+import html
 import subprocess
 
 import pytest
@@ -164,6 +165,28 @@ def test_data_of_unusual_methods_never_leaks_into_the_next_request(gateway, reco
         assert client.finish(client.open(request(gateway.authority(), "/next", extra=[cookie]))).status == 200
     assert [seen.target for seen in recorder.since(mark)] in (["/x", "/next"], ["/next"])
     assert recorder.broken == []
+
+
+@pytest.mark.parametrize("mode", ["navigate", "cors"])
+def test_a_browser_with_too_many_cookies_is_told_what_to_do(gateway, recorder, mode):
+    mark = recorder.mark()
+    crumbs = [("cookie", f"c{n}={'x' * 3500}") for n in range(12)]
+    accept = "text/html,*/*;q=0.8" if mode == "navigate" else "*/*"
+    headers = request(gateway.authority(), extra=[("accept", accept), ("sec-fetch-mode", mode), *crumbs])
+    with Http2(gateway.port) as client:
+        stream = client.finish(client.open(headers))
+    assert stream.status == 431 and recorder.since(mark) == []
+    said = html.unescape(stream.body.decode())
+    assert "Delete this site's cookies" in said
+    assert ("<html" in said) == (mode == "navigate")
+
+
+def test_more_cookies_than_fields_are_allowed_are_one_field(gateway, recorder, cookie):
+    crumbs = [("cookie", f"c{n}=x") for n in range(150)]
+    with Http2(gateway.port) as client:
+        stream = client.finish(client.open(request(gateway.authority(), extra=[cookie, *crumbs])))
+    assert stream.status == 200
+    assert recorder.last().one("Cookie") == "; ".join(f"{name}" for _, name in crumbs)
 
 
 def test_a_header_list_beyond_the_limit_is_refused(gateway, recorder, cookie):

@@ -3,6 +3,7 @@
 import ssl
 
 import hpack
+from hyperframe.frame import ContinuationFrame
 from hyperframe.frame import DataFrame
 from hyperframe.frame import Frame
 from hyperframe.frame import GoAwayFrame
@@ -13,6 +14,8 @@ from hyperframe.frame import SettingsFrame
 from support.wire import Wire
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+# What a peer that says nothing takes in one frame (RFC 9113 §6.5.2).
+FRAME = 16384
 
 
 class Stream:
@@ -57,8 +60,11 @@ class Http2:
         number, self._next = self._next, self._next + 2
         self.streams[number] = Stream()
         block = self.encoder.encode([hpack.NeverIndexedHeaderTuple(name, value) for name, value in headers], huffman=False)
-        flags = ["END_HEADERS"] + (["END_STREAM"] if end and data is None and trailers is None else [])
-        self.send_raw(HeadersFrame(number, block, flags=flags).serialize())
+        flags = ["END_STREAM"] if end and data is None and trailers is None else []
+        first, *more = [block[at : at + FRAME] for at in range(0, len(block), FRAME)]
+        frames = [HeadersFrame(number, first, flags=flags), *(ContinuationFrame(number, piece) for piece in more)]
+        frames[-1].flags.add("END_HEADERS")
+        self.send_raw(b"".join(frame.serialize() for frame in frames))
         if data is not None:
             last = end and trailers is None
             self.send_raw(DataFrame(number, data, flags=["END_STREAM"] if last else []).serialize())
