@@ -76,7 +76,7 @@ enum Kind {
     Bcrypt(Box<str>),
 }
 
-/// What a hash costs to check. Where accounts differ in it, an unknown name takes as long as most known ones.
+/// What a hash costs to check. Where accounts differ in it, each failure costs as much as one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cost {
     Argon2id { memory: u32, time: u32, lanes: u32 },

@@ -4,6 +4,8 @@ pub mod document;
 pub mod file;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,7 +54,8 @@ impl Account {
 #[derive(Debug)]
 pub struct Users {
     accounts: BTreeMap<UserName, Account>,
-    nobody: Option<Hash>,
+    /// One for each cost that a stored hash has, which no password fits.
+    nobody: Vec<Hash>,
 }
 
 impl Users {
@@ -77,7 +80,7 @@ impl Users {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let nobody = Hash::of_nobody(commonest_cost(&accounts));
+        let nobody = costs(&accounts).into_iter().filter_map(Hash::of_nobody).collect();
         Ok(Self { accounts, nobody })
     }
 
@@ -108,13 +111,24 @@ impl Users {
         self.accounts.is_empty()
     }
 
-    /// The account, if it is enabled and the password is right. A name that is unknown or disabled costs as much as a
-    /// wrong password: the answer's time tells nobody who exists. Not for a worker's thread.
+    /// The account, if it is enabled and the password is right. Otherwise one hash of each cost that the file has was
+    /// computed, whoever was named: the answer's time tells nobody who exists, nor whose hash is a cheap one from another
+    /// program. Not for a worker's thread.
     pub(crate) fn verify(&self, name: Option<&UserName>, password: &Password) -> Option<&Account> {
         let account = name.and_then(|name| self.accounts.get(name)).filter(|account| !account.disabled);
-        let hash = account.map(|account| &account.password).or(self.nobody.as_ref());
-        let right = hash.is_some_and(|hash| hash.verify(password));
-        account.filter(|_| right)
+        if let Some(account) = account.filter(|account| account.password.verify(password)) {
+            return Some(account);
+        }
+        for hash in self.left_of_a_failure(account) {
+            black_box(hash.verify(password));
+        }
+        None
+    }
+
+    /// What is still to be computed after this account's own hash, so that all failures cost the same.
+    fn left_of_a_failure(&self, account: Option<&Account>) -> impl Iterator<Item = &Hash> {
+        let spent = account.map(|account| account.password.cost());
+        self.nobody.iter().filter(move |hash| Some(hash.cost()) != spent)
     }
 
     /// Those of `self` whose sessions must end now that the file says `new`.
@@ -171,12 +185,11 @@ fn account(name: &str, entry: &Entry) -> Result<Account, Vec<(Option<&'static st
     })
 }
 
-fn commonest_cost(accounts: &BTreeMap<UserName, Account>) -> Cost {
-    let mut counts: BTreeMap<Cost, usize> = BTreeMap::new();
-    for account in accounts.values().filter(|account| !account.disabled) {
-        *counts.entry(account.password.cost()).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|(_, count)| *count).map_or(Cost::OURS, |(cost, _)| cost)
+/// What the hashes cost that somebody can log in with; as much as one of ours where there is none.
+fn costs(accounts: &BTreeMap<UserName, Account>) -> BTreeSet<Cost> {
+    let enabled = accounts.values().filter(|account| !account.disabled);
+    let costs: BTreeSet<Cost> = enabled.map(|account| account.password.cost()).collect();
+    if costs.is_empty() { [Cost::OURS].into() } else { costs }
 }
 
 #[cfg(test)]
@@ -267,14 +280,25 @@ mod tests {
     }
 
     #[test]
-    fn nobody_costs_what_most_accounts_cost() {
-        let text =
-            "users:\n  a: { password: '$2y$05$......................................................' }\n";
-        let bcrypt = text.replace("......................................................", &".".repeat(53));
-        let only_bcrypt = users(&bcrypt).unwrap();
-        assert_eq!(only_bcrypt.nobody.unwrap().cost(), Cost::Bcrypt { cost: 5 });
-        let mixed = users(&format!("{bcrypt}  b: {{ password: HASH }}\n  c: {{ password: HASH }}\n"));
-        assert_eq!(mixed.unwrap().nobody.unwrap().cost(), Cost::OURS);
+    fn every_failure_costs_the_same_whoever_is_named() {
+        let cheap = format!("{{ password: '$2y$05${}' }}", ".".repeat(53));
+        let dear = format!("{{ password: '$2y$10${}', disabled: true }}", ".".repeat(53));
+        let users =
+            users(&format!("users:\n  a: {cheap}\n  b: {cheap}\n  c: {{ password: HASH }}\n  d: {dear}\n"))
+                .unwrap();
+        let spent = |account: Option<&Account>| {
+            let own = account.map(|account| account.password.cost());
+            let mut costs: Vec<Cost> = users.left_of_a_failure(account).map(Hash::cost).chain(own).collect();
+            costs.sort_unstable();
+            costs
+        };
+        let all = [Cost::OURS, Cost::Bcrypt { cost: 5 }];
+        for named in [None, users.get(&name("a")), users.get(&name("b")), users.get(&name("c"))] {
+            assert_eq!(spent(named), all);
+        }
+        let only_bcrypt = self::users(&format!("users:\n  a: {cheap}\n")).unwrap();
+        assert_eq!(only_bcrypt.nobody.iter().map(Hash::cost).collect::<Vec<_>>(), [Cost::Bcrypt { cost: 5 }]);
+        assert_eq!(self::users("").unwrap().nobody.len(), 1);
     }
 
     #[test]

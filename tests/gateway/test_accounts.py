@@ -144,3 +144,24 @@ def test_two_logins_at_once_with_an_imported_hash_both_succeed(make_gateway, rec
     assert [answer.status for answer in answers] == [303] * len(people)
     assert all(person.is_in() for person in people)
     assert "$argon2id$" in users.read_text()
+
+
+def test_a_failed_login_takes_as_long_for_a_cheap_imported_hash(make_gateway, recorder, work):
+    users = work / "timing.yaml"
+    # bcrypt of nothing anybody knows, at two costs.
+    entries = (f"  {name}:\n    password: $2b${cost}${'.' * 53}\n" for name, cost in (("cheap", "04"), ("dear", "12")))
+    users.write_text("users:\n" + "".join(entries))
+    users.chmod(0o600)
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    gateway = make_gateway("timing", sites, users, login={"attempts": {"per_account": 100}})
+
+    def taken(name):
+        person = Person(gateway)
+        address, form = person.login_page()
+        begun = time.monotonic()
+        assert person.submit(address, {**form.hidden(), "username": name, "password": "wrong"}).status == 403
+        return time.monotonic() - begun
+
+    # The quickest of several: what else the machine does can only add. A dear check takes 250 times as long as a cheap one.
+    cheap, unknown = (min(taken(name) for _ in range(3)) for name in ("cheap", "nobody"))
+    assert cheap > unknown / 4, f"{cheap:.3f} s for a cheap hash, {unknown:.3f} s for an unknown name"
