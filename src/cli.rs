@@ -14,9 +14,11 @@ pub mod sessions;
 pub mod store;
 pub mod users;
 
+use std::fs;
 use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ use crate::config;
 use crate::config::Loaded;
 use crate::config::Outside;
 use crate::config::Problems;
+use crate::files;
 use crate::login::users::file;
 use crate::server::CertificateFiles;
 use crate::server::CertificateNames;
@@ -181,7 +184,7 @@ fn found_config() -> Result<PathBuf, Failure> {
 
 /// What a configuration may ask of this machine.
 pub(crate) fn outside() -> Outside<'static> {
-    Outside { variable: &variable, certificate_names: &certificate_names, users: &users }
+    Outside { variable: &variable, certificate_names: &certificate_names, users: &users, exposure: &exposure }
 }
 
 /// Whoever has seen enough, such as `head`, is no failure.
@@ -200,7 +203,12 @@ fn certificate_names(files: &CertificateFiles) -> Result<CertificateNames, Strin
 }
 
 fn users(path: &Path) -> Result<(), String> {
-    file::load(path).map(drop).map_err(|error| error.to_string())
+    file::load(path).map(drop).map_err(|error| causes(&error))
+}
+
+/// Nothing for a file that is not there: that is told by whoever needs it.
+fn exposure(path: &Path) -> Option<&'static str> {
+    fs::metadata(path).ok().and_then(|found| files::exposure(found.permissions().mode()))
 }
 
 #[cfg(test)]

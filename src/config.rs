@@ -89,6 +89,8 @@ pub struct Outside<'a> {
     pub certificate_names: &'a dyn Fn(&CertificateFiles) -> Result<CertificateNames, String>,
     /// Whether a users file can be used, or why not.
     pub users: &'a dyn Fn(&Path) -> Result<(), String>,
+    /// What others may do with a file that holds secrets, if that is too much.
+    pub exposure: &'a dyn Fn(&Path) -> Option<&'static str>,
 }
 
 /// The names a development certificate is made for where no site names its hosts.

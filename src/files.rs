@@ -1,16 +1,46 @@
-//! Files put in place whole: whoever reads one, also after a crash, finds the old or the new, never half of it.
+//! Files put in place whole: whoever reads one, also after a crash, finds the old or the new, never half of it. And
+//! files that hold secrets: opened only if they are files, and judged by who else gets at them.
 
 use std::fs;
 use std::fs::File;
+use std::fs::OpenOptions;
 use std::fs::Permissions;
 use std::io;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::fchown;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
+
+/// Opens a file to read it, if it is one: a pipe would keep its reader waiting for a writer, and a device has no end.
+///
+/// # Errors
+/// If it cannot be opened, or is something else than a file.
+pub fn open(path: &Path) -> io::Result<File> {
+    // Without waiting, so that what was opened is what is looked at. It changes nothing for a file.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
+}
+
+/// What others may do with a file of this mode that holds secrets, if that is too much. Its group may read it: so a
+/// gateway gets at a file of root's.
+pub fn exposure(mode: u32) -> Option<&'static str> {
+    if mode & 0o022 != 0 {
+        Some("can be changed by others than its owner")
+    } else if mode & 0o004 != 0 {
+        Some("can be read by everybody on this machine")
+    } else {
+        None
+    }
+}
 
 /// Makes a new file with this mode.
 ///
@@ -87,6 +117,31 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn only_files_are_opened_and_nobody_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for other in [&pipe, folder.path()] {
+            assert!(open(other).unwrap_err().to_string().contains("no regular file"));
+        }
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        assert_eq!(io::read_to_string(open(&file).unwrap()).unwrap(), "x");
+    }
+
+    #[test]
+    fn who_else_gets_at_a_secret_is_told_by_its_mode() {
+        for private in [0o600, 0o400, 0o640, 0o440] {
+            assert_eq!(exposure(private), None, "{private:o}");
+        }
+        assert!(exposure(0o644).unwrap().contains("read by everybody"));
+        for open in [0o660, 0o602, 0o666] {
+            assert!(exposure(open).unwrap().contains("changed by others"), "{open:o}");
+        }
     }
 
     #[test]

@@ -44,9 +44,19 @@ fn users(path: &Path) -> Result<(), String> {
     fs::read(path).map(drop).map_err(|error| error.to_string())
 }
 
+fn exposure(path: &Path) -> Option<&'static str> {
+    path.ends_with("open.pem").then_some("can be read by everybody on this machine")
+}
+
+const OUTSIDE: Outside<'static> = Outside {
+    variable: &variable,
+    certificate_names: &certificate_names,
+    users: &users,
+    exposure: &exposure,
+};
+
 fn load(path: &Path) -> Result<Loaded, Problems> {
-    let outside = Outside { variable: &variable, certificate_names: &certificate_names, users: &users };
-    config::load(path, &outside)
+    config::load(path, &OUTSIDE)
 }
 
 #[expect(clippy::unwrap_used, reason = "the fixtures are here")]
@@ -256,11 +266,10 @@ proptest::proptest! {
         cut in 0usize..4,
         junk in "\\PC{0,40}",
     ) {
-        let outside = Outside { variable: &variable, certificate_names: &certificate_names, users: &users };
         let example = include_str!("../config.example.yaml");
         let rules = include_str!("fixtures/config/bad/rules.yaml");
         for text in [damaged(example, place, &what, cut), damaged(rules, place, &what, cut), junk] {
-            if let Err(problems) = config::parse(&text, Path::new("config.yaml"), &outside) {
+            if let Err(problems) = config::parse(&text, Path::new("config.yaml"), &OUTSIDE) {
                 assert!(problems.to_string().contains("error: "), "{text:?}");
             }
         }
@@ -269,8 +278,7 @@ proptest::proptest! {
 
 #[test]
 fn a_file_full_of_mistakes_is_answered_soon() {
-    let outside = Outside { variable: &variable, certificate_names: &certificate_names, users: &users };
     let mistakes: String = (0..3_000).flat_map(|number| [number.to_string(), ": x\n".to_owned()]).collect();
-    let problems = config::parse(&mistakes, Path::new("config.yaml"), &outside).unwrap_err();
+    let problems = config::parse(&mistakes, Path::new("config.yaml"), &OUTSIDE).unwrap_err();
     assert_eq!(problems.iter().count(), 100);
 }

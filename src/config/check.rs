@@ -29,6 +29,7 @@ use crate::config::file::File;
 use crate::config::findings::Findings;
 use crate::config::keys;
 use crate::config::read::Given;
+use crate::config::tree::At;
 use crate::config::units::Span;
 use crate::config::units::Text;
 use crate::telemetry;
@@ -86,6 +87,18 @@ impl Check<'_> {
             );
         }
         path
+    }
+
+    /// Warns of a file with secrets that others get at.
+    fn private(&mut self, path: &Path, at: Option<At>, what: &str, so: &str) {
+        if let Some(exposed) = (self.outside.exposure)(path) {
+            let path = path.display();
+            self.findings.warning(
+                at,
+                format!("{what} `{path}` {exposed}: {so}"),
+                &format!("`chmod 600 {path}`, or 640 with a group that the gateway alone is in"),
+            );
+        }
     }
 
     /// A length of time that is not zero.

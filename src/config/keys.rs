@@ -1,7 +1,7 @@
 //! The gateway's own keys as a file: 32 bytes a line, base64url or hex, newest first; `#` begins a comment.
 
-use std::fs;
 use std::io;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::crypto;
 use crate::crypto::Key;
 use crate::crypto::Keys;
+use crate::files;
 
 /// Why a file of keys cannot be used. The text never shows any of the file.
 #[derive(Debug, thiserror::Error)]
@@ -44,13 +45,18 @@ pub enum KeysError {
 /// Reads the keys in `path`: the first is the newest.
 ///
 /// # Errors
-/// If the file is missing, readable by others, or holds anything but keys.
+/// If the file is missing, no regular file, readable by others, or holds anything but keys.
 pub fn read(path: &Path) -> Result<Keys, KeysError> {
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    let mut file = files::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeysError::Open { mode });
     }
-    parse(&Zeroizing::new(fs::read(path)?))
+    // Once, at its size: a buffer that grows leaves copies behind.
+    let size = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+    let mut text = Zeroizing::new(Vec::with_capacity(size + 1));
+    file.read_to_end(&mut text)?;
+    parse(&text)
 }
 
 fn parse(text: &[u8]) -> Result<Keys, KeysError> {

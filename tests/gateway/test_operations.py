@@ -48,6 +48,33 @@ def test_check_finds_a_good_file_good(gateway):
     assert "rec.test" in shown.stdout
 
 
+@pytest.mark.parametrize("key", ["keys", "users"])
+def test_a_pipe_in_place_of_a_secret_file_is_refused_and_not_waited_for(gateway, work, key):
+    pipe = work / f"pipe-{key}"
+    os.mkfifo(pipe, 0o600)
+    own = {"keys": str(pipe)} if key == "keys" else {"login": {"password": {"users": str(pipe)}}}
+    file = work / f"pipe-{key}.yaml"
+    file.write_text(json.dumps({**gateway.config, **own}))
+    done = subprocess.run([BINARY, "check", "--config", file], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and "it is no regular file" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o644, "read by everybody"), (0o660, "changed by others"), (0o640, None)])
+def test_secret_files_that_others_get_at_are_warned_of(gateway, work, mode, said):
+    cert, key = Authority(work, f"open-{mode:o}").issue("rec.test", f"open-{mode:o}")
+    users = work / f"open-{mode:o}.yaml"
+    users.write_bytes(gateway.users.read_bytes())
+    for secret in (users, key):
+        secret.chmod(mode)
+    tls = {"certificates": [{"cert": str(cert), "key": str(key)}]}
+    file = work / f"open-{mode:o}-config.yaml"
+    file.write_text(json.dumps({**gateway.config, "tls": tls, "login": {"password": {"users": str(users)}}}))
+    done = run("check", "--config", file)
+    for secret in (users, key):
+        lines = [line for line in done.stderr.splitlines() if line.startswith("warning") and str(secret) in line]
+        assert [said in line for line in lines] == ([True] if said else []), done.stderr
+
+
 def test_check_names_every_problem_with_its_place(work):
     file = work / "bad.yaml"
     file.write_text(

@@ -77,6 +77,7 @@ fn users(file: &LoginFile, needed: bool, check: &mut Check<'_>) -> PathBuf {
     if !needed && given.is_none() {
         return path;
     }
+    let at = given.map(|given| given.at);
     if let Err(reason) = (check.outside.users)(&path) {
         let text = if path.exists() {
             format!("the users file `{}` cannot be used: {reason}", path.display())
@@ -84,11 +85,12 @@ fn users(file: &LoginFile, needed: bool, check: &mut Check<'_>) -> PathBuf {
             format!("there is no users file at `{}`: nobody could log in", path.display())
         };
         check.findings.missing(
-            given.map(|given| given.at),
+            at,
             text,
             &format!("make it with `vestibule users add NAME --file {}`", path.display()),
         );
     }
+    check.private(&path, at, "the users file", "with it passwords are guessed in peace, or replaced");
     path
 }
 

@@ -117,6 +117,7 @@ fn look_at(
             "correct the path, or move the certificate away and write `tls: { generate: true }` for a development certificate",
         ),
         (false, false) => {
+            check.private(&files.key, key, "the private key", "with it anybody passes for this site");
             if let Err(reason) = (check.outside.certificate_names)(files) {
                 check.findings.missing(
                     cert,

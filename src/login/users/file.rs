@@ -80,10 +80,9 @@ pub fn load(path: &Path) -> Result<Loaded, UsersError> {
     let (text, mode) = read(path)?;
     let users = Users::parse(&text, path)?;
     let mut warnings = Vec::new();
-    if mode & 0o077 != 0 {
+    if let Some(exposed) = files::exposure(mode) {
         let path = path.display();
-        warnings
-            .push(format!("{path} can be read by others (mode {:o}); run `chmod 600 {path}`", mode & 0o777));
+        warnings.push(format!("{path} {exposed} (mode {:o}); run `chmod 600 {path}`", mode & 0o777));
     }
     Ok(Loaded { users, warnings, digest: sha256(text.as_bytes()) })
 }
@@ -117,7 +116,7 @@ pub fn edit<T>(
 
 fn read(path: &Path) -> Result<(String, u32), UsersError> {
     let attempt = || {
-        let file = File::open(path)?;
+        let file = files::open(path)?;
         let mode = file.metadata()?.permissions().mode();
         let mut text = String::new();
         let length = file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
