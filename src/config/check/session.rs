@@ -13,11 +13,15 @@ use crate::config::file::site::SiteSessionFile;
 use crate::config::read::Given;
 use crate::config::tree::At;
 use crate::config::units::Span;
+use crate::login;
+use crate::pipeline;
+use crate::pipeline::Visitors;
 use crate::session::AtLimit;
 use crate::session::Bind;
 use crate::session::Policy;
 use crate::session::SameSite;
 use crate::session::Settings;
+use crate::session::lifetime::Lifetime;
 use crate::session::renewal::Pace;
 
 /// The name that browsers protect best: never without `Secure`, never for a script.
@@ -31,16 +35,21 @@ pub(crate) const MAX_PER_USER: u64 = 10;
 /// Long enough for a store to be restarted, short enough for what was ended elsewhere meanwhile.
 pub(crate) const SERVE_CACHED: Duration = Duration::from_secs(10);
 
+/// Long enough for a server's restart. Beyond it people notice that what they ended goes on.
+const SERVE_CACHED_LONG: Duration = Duration::from_mins(5);
+
 /// The settings of all sessions.
 pub(super) fn sessions(file: &SessionFile, check: &mut Check<'_>) -> Settings {
     let renewal = Renewal::of_all(file);
     if let Some(at) = renewal.at() {
         renewal.prove(at, check);
     }
+    let lifetime = clocks::of_all(file, check);
+    renewal.within(lifetime, check);
     Settings {
         cookie_name: cookie_name(&file.cookie, check),
         same_site: same_site(file),
-        lifetime: clocks::of_all(file, check),
+        lifetime,
         max_sessions: count(check.number(
             file.max_sessions.as_ref(),
             "session.max_sessions",
@@ -54,8 +63,29 @@ pub(super) fn sessions(file: &SessionFile, check: &mut Check<'_>) -> Settings {
             MAX_PER_USER,
         )),
         at_limit: file.at_limit.as_ref().map_or(AtLimit::EndOldest, |given| given.value),
-        serve_cached: file.on_store_failure.serve_cached.as_ref().map_or(SERVE_CACHED, |given| given.value.0),
+        serve_cached: serve_cached(file, check),
     }
+}
+
+fn serve_cached(file: &SessionFile, check: &mut Check<'_>) -> Duration {
+    let Some(given) = &file.on_store_failure.serve_cached else {
+        return SERVE_CACHED;
+    };
+    let span = given.value.0;
+    if span > SERVE_CACHED_LONG {
+        let shown = format_duration(span);
+        check.findings.warning(
+            Some(given.at),
+            format!("`serve_cached` is {shown}: while the store is down, sessions that were ended elsewhere go on for so long"),
+            "write what a restart of the store takes, such as `1m`; the default is `10s`",
+        );
+    }
+    span
+}
+
+/// Notes what a site's own words about renewal cannot bring about in sessions of this lifetime.
+pub(super) fn within(site: &SiteSessionFile, lifetime: Lifetime, check: &mut Check<'_>) {
+    Renewal::of_site(site).within(lifetime, check);
 }
 
 /// The session cookie's attribute.
@@ -67,11 +97,7 @@ pub(super) fn same_site(file: &SessionFile) -> SameSite {
 pub(super) fn policy(site: &SiteSessionFile, all: &SessionFile, check: &mut Check<'_>) -> Policy {
     let default = Policy::default();
     let of_all = Renewal::of_all(all);
-    let own = Renewal {
-        after: site.renew_after.as_ref(),
-        overlap: site.renew_overlap.as_ref(),
-        theft: site.theft_after.as_ref(),
-    };
+    let own = Renewal::of_site(site);
     let pace = match own.at() {
         Some(at) => own.or(&of_all).prove(at, check),
         // Judged once, at the top level.
@@ -95,6 +121,11 @@ struct Renewal<'a> {
 
 impl<'a> Renewal<'a> {
     fn of_all(file: &'a SessionFile) -> Self {
+        let (after, overlap) = (file.renew_after.as_ref(), file.renew_overlap.as_ref());
+        Self { after, overlap, theft: file.theft_after.as_ref() }
+    }
+
+    fn of_site(file: &'a SiteSessionFile) -> Self {
         let (after, overlap) = (file.renew_after.as_ref(), file.renew_overlap.as_ref());
         Self { after, overlap, theft: file.theft_after.as_ref() }
     }
@@ -148,6 +179,34 @@ impl<'a> Renewal<'a> {
     }
 }
 
+impl Renewal<'_> {
+    /// Notes each time written here that a session does not live to see.
+    fn within(&self, lifetime: Lifetime, check: &mut Check<'_>) {
+        let absolute = lifetime.absolute();
+        let told = [
+            ("renew_after", self.after, "no session ever gets a new id"),
+            ("theft_after", self.theft, "no stolen id is ever noticed"),
+        ];
+        for (key, given, so) in told {
+            let Some(given) = given.filter(|given| given.value.0 >= absolute) else { continue };
+            let (span, absolute) = (format_duration(given.value.0), format_duration(absolute));
+            check.findings.warning(
+                Some(given.at),
+                format!("`{key}` ({span}) is not shorter than `absolute_timeout` ({absolute}): {so}"),
+                "write a shorter time, or remove the line for the default",
+            );
+        }
+    }
+}
+
+/// Whether another cookie of ours is called so: one of the two would be taken for the other, or away.
+fn is_taken(name: &str) -> bool {
+    let visitors = Visitors::cookie_name("/");
+    let of_visitors = name.get(..visitors.len()).is_some_and(|start| start.eq_ignore_ascii_case(&visitors));
+    let mut fixed = login::reserved_cookies().into_iter().chain(pipeline::reserved_cookies(&[]));
+    of_visitors || fixed.any(|own| own.eq_ignore_ascii_case(name))
+}
+
 fn cookie_name(file: &CookieFile, check: &mut Check<'_>) -> String {
     let Some(given) = &file.name else {
         return COOKIE.to_owned();
@@ -167,6 +226,12 @@ fn cookie_name(file: &CookieFile, check: &mut Check<'_>) -> String {
             given.at,
             "`session.cookie.name` is no name of a cookie".to_owned(),
             "write at most 64 letters, digits and `-`, beginning with `__Host-Http-`",
+        );
+    } else if is_taken(name) {
+        check.findings.error(
+            given.at,
+            format!("`session.cookie.name`: the gateway has another cookie that is called `{name}`"),
+            &format!("write `{COOKIE}`, or `__Host-Http-` and a name of your own"),
         );
     }
     name.to_owned()

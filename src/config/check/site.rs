@@ -60,11 +60,13 @@ fn site(
     switches(file, check);
     let hosts = hosts(given, names, check);
     let mount = file.path.as_ref().map_or_else(|| "/".to_owned(), |path| mount(path, check));
+    let lifetime = clocks::of_site(&file.session, &all.session, login, check);
+    session::within(&file.session, lifetime, check);
     Site {
         id,
         mode: file.mode.as_ref().map_or(Mode::Enforce, |given| given.value),
         login,
-        lifetime: clocks::of_site(&file.session, &all.session, login, check),
+        lifetime,
         session: session::policy(&file.session, &all.session, check),
         csrf: file.csrf.as_ref().map_or(Csrf::SameOrigin, |given| given.value),
         responses: responses(file, check),
