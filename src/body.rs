@@ -10,6 +10,7 @@ use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
@@ -139,9 +140,14 @@ impl Body for RequestBody {
         let Ok(frame) = frame else {
             return Poll::Ready(Some(Err(RequestBodyError::Broken)));
         };
-        // Trailers never become headers, and an app may merge the two (RFC 9110 §6.5.1): they end here.
-        let Ok(data) = frame.into_data() else {
-            return Poll::Ready(None);
+        // Trailers never become headers, and an app may merge the two (RFC 9110 §6.5.1): they end here. An empty section
+        // is one of pseudo-header fields, which the h2 crate has taken out and which must not be there (RFC 9113 §8.1).
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(end) if end.trailers_ref().is_some_and(HeaderMap::is_empty) => {
+                return Poll::Ready(Some(Err(RequestBodyError::Broken)));
+            }
+            Err(_trailers) => return Poll::Ready(None),
         };
         body.pace.on_data(data.len());
         match body.left.checked_sub(data.len() as u64) {

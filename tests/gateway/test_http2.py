@@ -189,6 +189,10 @@ def test_more_cookies_than_fields_are_allowed_are_one_field(gateway, recorder, c
     assert recorder.last().one("Cookie") == "; ".join(f"{name}" for _, name in crumbs)
 
 
+def test_trailers_of_pseudo_header_fields_are_no_end_of_a_request(gateway, recorder, cookie):
+    never_arrives(gateway, recorder, request(gateway.authority(), method="POST", extra=[cookie]), data=b"abc", trailers=[(":path", "/y")])
+
+
 def test_a_header_list_beyond_the_limit_is_refused(gateway, recorder, cookie):
     mark = recorder.mark()
     for extra in ([(f"x-{n}", "y" * 400) for n in range(200)], [("cookie", "a=b")] * 4000):
