@@ -45,6 +45,7 @@ macro_rules! shape {
         $( blocks { $( $(#[$block_doc:meta])* $block:ident: $block_type:ty, )* } )?
         $( required [$($required:literal),*] )?
         $( unless [$($needed:literal by $instead:literal),*] )?
+        $( filled [$($filled:literal),*] )?
         $( later [$($later:literal),*] )?
     ) => {
         #[derive(Debug, Default, schemars::JsonSchema)]
@@ -60,6 +61,7 @@ macro_rules! shape {
                 known: &[$(stringify!($setting),)* $($(stringify!($block),)*)?],
                 required: &[$($($required),*)?],
                 unless: &[$($(($needed, $instead)),*)?],
+                filled: &[$($($filled),*)?],
                 later: &[$($($later),*)?],
             };
 

@@ -64,6 +64,8 @@ pub(crate) struct Keys {
     pub(crate) required: &'static [&'static str],
     /// Those that are required where another, named second, is not there.
     pub(crate) unless: &'static [(&'static str, &'static str)],
+    /// Those that must not be there without a value: elsewhere that means the default, here it would open something.
+    pub(crate) filled: &'static [&'static str],
     pub(crate) later: &'static [&'static str],
 }
 
@@ -88,6 +90,13 @@ impl<'a> Section<'a> {
                 findings.error(entry.at, format!("`{full}` stands here twice"), "remove one of the two");
             } else if !keys.known.contains(&&*entry.key) {
                 unknown_key(entry, path, keys, findings);
+            } else if keys.filled.contains(&&*entry.key) && matches!(entry.node.value, Value::Null) {
+                let full = join(path, &entry.key);
+                findings.error(
+                    entry.at,
+                    format!("`{full}` says nothing"),
+                    "say what is meant, or remove the line",
+                );
             }
         }
         let there = |key: &str| entries.iter().any(|entry| entry.key == key);

@@ -72,6 +72,7 @@ shape! {
         limits: SiteLimitsFile,
     }
     required ["upstream"]
+    filled ["upstream"]
 }
 
 shape! {
@@ -191,6 +192,7 @@ shape! {
     }
     required ["path"]
     unless ["allow" by "cross_site"]
+    filled ["path", "methods", "allow", "reauth_after", "unauthenticated"]
 }
 
 shape! {
@@ -201,6 +203,7 @@ shape! {
         /// These users.
         users: OneOrMany<Text>,
     }
+    filled ["groups", "users"]
 }
 
 /// Where an app is: its servers alone, or a block.
