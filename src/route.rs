@@ -193,6 +193,14 @@ impl Routes {
         mounted.find(|site| path.is_within(&site.mount))
     }
 
+    /// Whether an app could take `path` for one of another site of the host than `found`: by letter case, say. That
+    /// site may have stricter rules, and the app behind both may be one.
+    pub fn is_between_sites(&self, host: &Host, path: &CanonicalPath, found: &Site) -> bool {
+        let mounted = self.by_host.get(host).map_or(&[][..], Vec::as_slice);
+        let longer = mounted.iter().take_while(|site| site.id != found.id);
+        longer.into_iter().any(|site| path.is_loosely_within(&site.mount))
+    }
+
     /// The site that has `host` to itself, whatever the path.
     pub fn only(&self, host: &Host) -> Option<&Rc<Site>> {
         match self.by_host.get(host)?.as_slice() {
@@ -284,6 +292,32 @@ mod tests {
         assert_eq!((found.site.is_none(), found.lifetime), (true, times(100, 200)));
         assert!(routes.knows(&login.host) && routes.only(&login.host).is_none());
         assert_eq!(login.sites.len(), 2);
+    }
+
+    #[test]
+    fn a_path_that_is_nearly_another_sites_is_between_them() {
+        let sites = vec![
+            site(0, &["a.example", "b.example"], "/"),
+            site(1, &["a.example"], "/wiki"),
+            site(2, &["a.example"], "/wiki/old/"),
+        ];
+        let routes = Routes::new(sites, None);
+        for (host, path, expected) in [
+            ("a.example", "/", false),
+            ("a.example", "/wiki", false),
+            ("a.example", "/wiki/x", false),
+            ("a.example", "/wikipedia", false),
+            ("a.example", "/Wiki", true),
+            ("a.example", "/wiki./x", true),
+            ("a.example", "/wiki%20/x", true),
+            ("a.example", "/wiki/old", false),
+            ("a.example", "/wiki/OLD/x", true),
+            ("b.example", "/Wiki", false),
+        ] {
+            let (host, path) = (Host::parse(host).unwrap(), CanonicalPath::parse(path).unwrap());
+            let found = routes.find(&host, &path).unwrap();
+            assert_eq!(routes.is_between_sites(&host, &path, found), expected, "{path} on {host}");
+        }
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub enum AmbiguousPath {
     DotSegment,
     /// Folding its full-width and other compatibility characters would give it another structure.
     Lookalike,
+    /// It is of one site by its bytes, and of another of the same host if letter case, or dots and blanks at a name's
+    /// end, do not count.
+    BetweenSites,
 }
 
 impl AmbiguousPath {
@@ -46,6 +49,7 @@ impl AmbiguousPath {
             Self::EmptySegment => "the path contains an empty segment",
             Self::DotSegment => "the path contains a dot segment",
             Self::Lookalike => "the path contains look-alikes of dots or delimiters",
+            Self::BetweenSites => "the path is nearly that of another site",
         }
     }
 }
@@ -95,6 +99,12 @@ impl CanonicalPath {
         // File systems that ignore case serve `.GIT` too.
         let named = |segment: &str| NEVER.iter().any(|name| name.eq_ignore_ascii_case(segment));
         unpadded(&self.0).split('/').any(named)
+    }
+
+    /// Whether some app could take the path for one at or below `mount`, as [`Pattern::matches_loosely`] has it.
+    pub fn is_loosely_within(&self, mount: &str) -> bool {
+        let stem = mount.strip_suffix('/').unwrap_or(mount);
+        below(&self.0, fold(&unpadded(stem))).is_some()
     }
 
     /// Whether the path is `mount` itself or below it, by whole segments and byte for byte; `/` holds everything.
@@ -231,16 +241,7 @@ impl Pattern {
     /// Whether some app could take `path` for the pattern's: without regard to letter case and trailing slash, as
     /// Express does, nor to dots and blanks at a name's end, as Windows does. For rules that restrict something.
     pub fn matches_loosely(&self, path: &CanonicalPath) -> bool {
-        let path = unpadded(&path.0);
-        let mut rest = fold(&path);
-        if !self.folded.chars().all(|wanted| rest.next() == Some(wanted)) {
-            return false;
-        }
-        match rest.next() {
-            None => true,
-            Some('/') => self.below || rest.next().is_none(),
-            Some(_) => false,
-        }
+        below(&path.0, self.folded.chars()).is_some_and(|rest| self.below || rest == Rest::Nothing)
     }
 }
 
@@ -248,6 +249,29 @@ impl fmt::Display for Pattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.stem)?;
         formatter.write_str(if self.below { "/*" } else { "" })
+    }
+}
+
+/// What of a path is left below another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// Nothing, or a slash.
+    Nothing,
+    /// Something.
+    More,
+}
+
+/// What is left of `path` below the folded `stem`, taken loosely; nothing if it is not there.
+fn below(path: &str, mut stem: impl Iterator<Item = char>) -> Option<Rest> {
+    let path = unpadded(path);
+    let mut rest = fold(&path);
+    if !stem.all(|wanted| rest.next() == Some(wanted)) {
+        return None;
+    }
+    match rest.next() {
+        None => Some(Rest::Nothing),
+        Some('/') => Some(if rest.next().is_none() { Rest::Nothing } else { Rest::More }),
+        Some(_) => None,
     }
 }
 

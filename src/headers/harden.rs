@@ -105,6 +105,8 @@ pub struct ResponsePolicy {
 pub enum Privacy {
     /// Anybody may get it, logged in or not.
     Public,
+    /// Anybody may get one like it, but for this one the app was told who asks.
+    Personal,
     /// It was made for somebody who is logged in, or refuses somebody who is not.
     Protected,
 }
@@ -168,7 +170,7 @@ pub fn harden(headers: &mut HeaderMap, policy: &ResponsePolicy, answer: &Answer<
     if !headers.contains_key(REFERRER_POLICY) {
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
     }
-    if answer.privacy != Privacy::Public && !headers.contains_key(CORP) {
+    if answer.privacy == Privacy::Protected && !headers.contains_key(CORP) {
         headers.insert(CORP, SAME_ORIGIN);
     }
     let shared = restrict_caching(headers, policy.cache, answer);
@@ -199,6 +201,18 @@ pub fn own_page(headers: &mut HeaderMap, hsts: &Hsts, transport: Transport) {
     }
     headers.insert(CORP, SAME_ORIGIN);
     headers.insert(CACHE_CONTROL, NO_STORE);
+}
+
+/// Parts a page of ours for good from a page of the app's that opened its window. With `same-origin` a page of the same
+/// origin keeps a hold on it by saying `same-origin` too; what parts these as well is known to Chromium since 131, and
+/// whoever does not know it would not part any, so it is said to none but those.
+pub fn part_from_opener(headers: &mut HeaderMap, user_agent: Option<&HeaderValue>) {
+    let agent = user_agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let version =
+        agent.split_once("Chrome/").and_then(|(_, rest)| rest.split('.').next()?.parse::<u32>().ok());
+    if version.is_some_and(|version| version >= 131) && headers.get(COOP) == Some(&SAME_ORIGIN) {
+        headers.insert(COOP, HeaderValue::from_static("noopener-allow-popups"));
+    }
 }
 
 /// Takes out what tells an attacker what runs here, and orders to a proxy that we are not (attacks M07).
@@ -328,8 +342,8 @@ fn has_frame_ancestors(policies: &[u8]) -> bool {
 fn restrict_caching(headers: &mut HeaderMap, cache: CachePolicy, answer: &Answer<'_>) -> bool {
     match answer.privacy {
         Privacy::Public => return false,
-        Privacy::Protected if cache == CachePolicy::App => return false,
-        Privacy::Protected => {}
+        Privacy::Personal | Privacy::Protected if cache == CachePolicy::App => return false,
+        Privacy::Personal | Privacy::Protected => {}
     }
     headers.remove(SURROGATE_CONTROL);
     headers.remove(CDN_CACHE_CONTROL);

@@ -10,6 +10,7 @@ use http::header;
 use http::request::Parts;
 
 use crate::access::csrf;
+use crate::access::path::AmbiguousPath;
 use crate::access::path::CanonicalPath;
 use crate::headers::cookies;
 use crate::headers::forwarded;
@@ -71,6 +72,9 @@ impl Gateway {
     pub(crate) fn route(&self, exchange: &mut Exchange, path: &CanonicalPath) -> Result<Rc<Site>, Reject> {
         let host = &exchange.authority().ok_or(Reject::Misdirected)?.host;
         let site = match self.routes.find(host, path) {
+            Some(site) if self.routes.is_between_sites(host, path, site) => {
+                return Err(Reject::AmbiguousPath(AmbiguousPath::BetweenSites));
+            }
             Some(site) => Rc::clone(site),
             None if self.routes.knows(host) => return Err(self.no_site(exchange, path)),
             None => return Err(Reject::Misdirected),

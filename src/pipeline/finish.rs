@@ -83,6 +83,7 @@ impl Gateway {
         let privacy = match reply.voice {
             Voice::Own => return harden::own_page(headers, &site.responses.hsts, transport),
             Voice::App { protected: true } => Privacy::Protected,
+            Voice::App { protected: false } if exchange.session().is_some() => Privacy::Personal,
             Voice::App { protected: false } => Privacy::Public,
         };
         if site.mode == Mode::Enforce

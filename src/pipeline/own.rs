@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::Method;
+use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt;
 use http_body_util::LengthLimitError;
@@ -15,6 +16,7 @@ use hyper::body::Incoming;
 use crate::access::path::CanonicalPath;
 use crate::headers::cookies;
 use crate::headers::cookies::Found;
+use crate::headers::harden;
 use crate::headers::harden::CLEAR_SITE_DATA;
 use crate::headers::harden::SiteData;
 use crate::login;
@@ -75,6 +77,7 @@ impl Gateway {
         let vaults = self.shared.vaults.iter().flatten();
         let of_visitor = vaults.filter(|site| cookies::find(&head.headers, site.cookie) != Found::None);
         let of_visitor: Vec<HeaderValue> = of_visitor.filter_map(Visitors::deletion).collect();
+        let user_agent = head.headers.get(header::USER_AGENT).cloned();
         let visit = Visit {
             now: exchange.now,
             client: exchange.client,
@@ -95,6 +98,7 @@ impl Gateway {
             self.shared.metrics.login(outcome.as_str());
         }
         let mut response = answer.response.map(ReplyBody::full);
+        harden::part_from_opener(response.headers_mut(), user_agent.as_ref());
         if matches!(answer.session, SessionCookie::Clear)
             && let Some(data) = SiteData::header(&desk.clear_at_logout)
         {

@@ -2,6 +2,7 @@
 
 import pytest
 
+from support.recorder import answer
 from support.wire import Closed
 from support.wire import head
 
@@ -212,3 +213,33 @@ def test_a_very_deep_path_costs_little(gateway, alice):
     for path in ("/../" * 6000, "/a" * 12_000, "/%2e" * 6000, "/;" * 10_000):
         raw_request(gateway, path, who=alice)
     assert time.monotonic() - began < 3
+
+
+# --- Several sites on one host ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["/ADMIN/x", "/Admin", "/admin./x", "/admin%20/x", "/a%64min/X", "/admin/x", "/administration"])
+def test_no_spelling_of_a_sites_path_reaches_the_site_around_it(between, recorder, target):
+    """Many apps take letters for the same in either case: the outer site's rules must not be asked then."""
+    mark = recorder.mark()
+    with between.wire() as wire:
+        wire.send(head("GET", target, between.authority()))
+        status = wire.response().status
+    assert (status == 200) == (target == "/administration"), status
+    assert len(recorder.since(mark)) == (status == 200)
+
+
+@pytest.fixture(scope="module")
+def between(make_gateway, recorder):
+    site = {"hosts": ["rec.test"], "upstream": recorder.upstream, "shared_origin": True}
+    return make_gateway("between", [
+        {**site, "login": "none"},
+        {**site, "path": "/admin", "rules": [{"path": "/*", "allow": {"groups": ["admins"]}}]},
+    ])  # fmt: skip
+
+
+def test_an_answer_for_whom_the_app_was_told_is_kept_out_of_shared_caches(gateway, alice, recorder):
+    for who, expected in ((None, "public, max-age=600"), (alice, "private, max-age=600")):
+        recorder.on("/public/told", answer(headers=["Content-Type: text/css", "Cache-Control: public, max-age=600"]))
+        told = raw_request(gateway, "/public/told", who=who)
+        assert told.status == 200 and told.get("Cache-Control") == expected, told.get("Cache-Control")

@@ -204,11 +204,31 @@ fn caching_follows_policy_and_session() {
         (C::App, P::Protected, 200, "", ""),
         (C::App, P::Protected, 200, "public", "public"),
         (C::NoStore, P::Public, 200, "public", "public"),
+        (C::NoStore, P::Personal, 200, "public, max-age=600", "private, max-age=600"),
+        (C::App, P::Personal, 200, "public", "public"),
         (C::NoStore, P::Protected, 304, "", "private"),
         (C::NoStore, P::Protected, 404, "", "no-store"),
     ] {
         let status = StatusCode::from_u16(status).unwrap();
         assert_eq!(after(cache, privacy, status, line), expected, "{cache:?} {privacy:?} {status} {line:?}");
+    }
+}
+
+#[test]
+fn only_who_knows_the_word_is_told_to_part_from_the_opener() {
+    const EDGE: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36 Edg/131.0.0.0";
+    const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    let older = EDGE.replace("131", "130");
+    for (agent, said, expected) in [
+        (EDGE, "same-origin", "noopener-allow-popups"),
+        (EDGE, "unsafe-none", "unsafe-none"),
+        (&older, "same-origin", "same-origin"),
+        (FIREFOX, "same-origin", "same-origin"),
+        ("Chrome/", "same-origin", "same-origin"),
+    ] {
+        let mut map = headers(&[("cross-origin-opener-policy", said)]);
+        part_from_opener(&mut map, Some(&HeaderValue::from_str(agent).unwrap()));
+        assert_eq!(all(&map, "cross-origin-opener-policy"), [expected], "{agent}");
     }
 }
 
