@@ -266,6 +266,7 @@ impl App {
             self.background.spawn(upkeep::follow(Arc::clone(shared), Arc::clone(&self.state)));
         }
         self.background.spawn(Arc::clone(&shared.login).watch_users(self.stop.clone()));
+        self.background.spawn(Arc::clone(&shared.login).dismiss_strangers(self.stop.clone()));
         for upstream in &shared.upstreams {
             self.background.spawn(Arc::clone(upstream).watch_health());
         }

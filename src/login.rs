@@ -7,6 +7,7 @@
 mod conversation;
 mod cookies;
 mod directory;
+mod dismiss;
 mod form;
 mod handover;
 pub mod hash;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -153,6 +155,8 @@ pub struct Login {
     pool: Pool,
     /// What changes something and is under way.
     acts: TaskTracker,
+    /// Rung when a session should have been ended that could not be.
+    not_dismissed: Notify,
 }
 
 impl Login {
@@ -184,6 +188,7 @@ impl Login {
             throttle: Mutex::new(Throttle::new(settings.attempts)),
             pool: Pool::start().map_err(StartError::Threads)?,
             acts: TaskTracker::new(),
+            not_dismissed: Notify::new(),
         })
     }
 

@@ -36,6 +36,7 @@ pub struct User {
     pub name: UserName,
     /// Nothing if it would be empty, as it mostly is: there may be a million users.
     profile: Option<Box<Profile>>,
+    credential: u32,
 }
 
 /// What may be known of a user beside the name.
@@ -53,12 +54,24 @@ impl User {
     /// A user of whom this is known.
     pub fn new(name: UserName, profile: Profile) -> Self {
         let profile = (profile != Profile::default()).then(|| Box::new(profile));
-        Self { name, profile }
+        Self { name, profile, credential: 0 }
     }
 
     /// A user of whom nothing but the name is known.
     pub fn named(name: UserName) -> Self {
-        Self { name, profile: None }
+        Self { name, profile: None, credential: 0 }
+    }
+
+    /// The same user, known by this secret.
+    #[must_use]
+    pub fn known_by(self, credential: u32) -> Self {
+        Self { credential, ..self }
+    }
+
+    /// Which secret the user is known by: a number that tells two secrets of one account apart, and nothing else of
+    /// either.
+    pub fn credential(&self) -> u32 {
+        self.credential
     }
 
     /// The mail address, if known.

@@ -16,6 +16,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::crypto::Secret;
 use crate::crypto::random;
+use crate::crypto::sha256;
 
 /// A password as it is hashed: in Unicode's NFC, so that one that was typed on another keyboard is the same, and
 /// otherwise exactly as typed (SP 800-63B §3.1.1.2).
@@ -111,15 +112,22 @@ impl Hash {
     ///
     /// # Panics
     /// If the system has no randomness for the salt.
-    #[expect(
-        clippy::expect_used,
-        reason = "fixed parameters and a fresh salt of the right length always hash"
-    )]
     pub fn make(password: &Password) -> Self {
+        Self::make_with(password, &random::<16>())
+    }
+
+    /// Hashes `password` with the salt of this one: who is logged in with the one may stay so with the other. For a
+    /// better hash of the same password, and for a new one whose owner wants no session ended.
+    pub(crate) fn succeeded_by(&self, password: &Password) -> Self {
+        Self::make_with(password, self.salt())
+    }
+
+    #[expect(clippy::expect_used, reason = "fixed parameters and a salt of a legal length always hash")]
+    fn make_with(password: &Password, salt: &[u8]) -> Self {
         let hash: PasswordHash = Argon2::default()
             .hash_password_customized(
                 password.expose().as_bytes(),
-                &random::<16>(),
+                salt,
                 Some(Algorithm::Argon2id.as_str()),
                 Some(Version::V0x13.into()),
                 Params::new(19_456, 2, 1, Some(32)).expect("the recommended parameters are legal"),
@@ -164,6 +172,22 @@ impl Hash {
                 bcrypt::verify(bytes, hash).is_ok_and(|right| right) && whole
             }
         }
+    }
+
+    /// What it was salted with; of bcrypt as it is written. 8 to 64 bytes (see [`judge`]).
+    fn salt(&self) -> &[u8] {
+        match &self.0 {
+            Kind::Argon2id(hash) => hash.salt.as_ref().map_or(&[], |salt| salt.as_ref()),
+            // `$2y$12$`, then 22 characters.
+            Kind::Bcrypt(text) => text.as_bytes().get(7..29).unwrap_or_default(),
+        }
+    }
+
+    /// By what sessions know the password they began with: it changes with the salt, which every new password has of
+    /// its own.
+    pub(crate) fn credential(&self) -> u32 {
+        let [a, b, c, d, ..] = sha256(self.salt());
+        u32::from_be_bytes([a, b, c, d])
     }
 
     /// What checking it costs.

@@ -58,6 +58,15 @@ impl Holder<'_> {
     }
 }
 
+/// What a new password means for the sessions that began with the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    /// They end.
+    End,
+    /// Their owner wants them to go on.
+    GoOn,
+}
+
 /// Why a new password was not stored.
 enum Unchanged {
     Policy(PolicyProblem),
@@ -120,7 +129,7 @@ impl Login {
         let Some(account) = account else {
             return self.sign_in_again(visit, TICKET_OVER);
         };
-        let changed = match self.store(visit, form, account).await {
+        let changed = match self.store(visit, form, account, Others::End).await {
             Ok(changed) => changed,
             Err(unchanged) => return self.not_stored(visit, holder, unchanged),
         };
@@ -144,11 +153,13 @@ impl Login {
             Ok(proven) => proven,
             Err(failure) => return self.current_wrong(visit, holder, failure),
         };
-        let account = match self.store(visit, form, proven.account).await {
+        let end_others = form.get("others") == Some("end");
+        let others = if end_others { Others::End } else { Others::GoOn };
+        let account = match self.store(visit, form, proven.account, others).await {
             Ok(changed) => changed,
             Err(unchanged) => return self.not_stored(visit, holder, unchanged),
         };
-        self.begin_anew(visit, &account, form.get("others") == Some("end")).await
+        self.begin_anew(visit, &account, end_others).await
     }
 
     /// A new id for this session, and the end of the user's others if that was asked for.
@@ -175,7 +186,13 @@ impl Login {
     }
 
     /// Checks the new password of the form and stores it; the account as it is then.
-    async fn store(&self, visit: &Visit, form: &Form, account: Account) -> Result<Account, Unchanged> {
+    async fn store(
+        &self,
+        visit: &Visit,
+        form: &Form,
+        account: Account,
+        others: Others,
+    ) -> Result<Account, Unchanged> {
         let typed = crate::crypto::Secret::new(form.get("new").unwrap_or_default().to_owned());
         let context = [account.user.name.to_string(), visit.host().to_string(), "vestibule".to_owned()];
         let old = account.password.clone();
@@ -187,7 +204,10 @@ impl Login {
                 if old.verify(&password) {
                     return Err(PolicyProblem::Unchanged);
                 }
-                Ok(Hash::make(&password))
+                Ok(match others {
+                    Others::End => Hash::make(&password),
+                    Others::GoOn => old.succeeded_by(&password),
+                })
             })
             .await;
         let new = judged.map_err(|_busy| Unchanged::Busy)?.map_err(Unchanged::Policy)?;
@@ -203,7 +223,7 @@ impl Login {
                 self.throttle().reset(account.user.name.as_str());
                 let name = Some(account.user.name.as_str());
                 self.tell_of(visit, name, None, &Event::PasswordChange);
-                Ok(Account { password: new, must_change: false, ..account })
+                Ok(Account { must_change: false, ..account.with_password(new) })
             }
             Err(ReplaceError::Busy(_)) => Err(Unchanged::Busy),
             Err(ReplaceError::Changed(change)) => {

@@ -15,7 +15,6 @@ use crate::login::conversation::Outcome;
 use crate::login::conversation::SessionCookie;
 use crate::login::conversation::Visit;
 use crate::login::cookies::Pre;
-use crate::login::directory::Change;
 use crate::login::directory::ReplaceError;
 use crate::login::directory::Replacement;
 use crate::login::hash::Hash;
@@ -141,7 +140,7 @@ impl Login {
             .run(move || {
                 let secret = secret?;
                 let account = loaded.users.verify(asked.as_ref(), &secret)?.clone();
-                let renewed = account.password.is_outdated().then(|| Hash::make(&secret));
+                let renewed = account.password.is_outdated().then(|| account.password.succeeded_by(&secret));
                 Some((account, renewed))
             })
             .await;
@@ -194,7 +193,10 @@ impl Login {
         let Begun { token, session } = begun.map_err(|error| self.not_begun(visit, &error))?;
         // The users may have changed while the password was checked: see `Directory::swap`.
         let name = &account.user.name;
-        let unchanged = self.directory.account(name).is_some_and(|current| account.goes_on_as(&current));
+        let unchanged = self
+            .directory
+            .account(name)
+            .is_some_and(|current| account.password == current.password && account.goes_on_as(&current));
         if !unchanged {
             if let Err(error) = self.sessions.end(&session, Why::UserRemoved).await {
                 let reason = &causes(&error);
@@ -222,19 +224,6 @@ impl Login {
             .parted(!goes_on)
     }
 
-    /// Ends the sessions of those who are no longer what they were, and forgets their failures.
-    pub(crate) async fn apply(&self, change: &Change) {
-        for warning in &change.warnings {
-            tracing::warn!("{warning}");
-        }
-        for name in &change.ended {
-            self.throttle().reset(name.as_str());
-            if let Err(error) = self.sessions.end_user(name, Why::UserRemoved).await {
-                tracing::error!(error = causes(&error), "the sessions of a changed user could not be ended");
-            }
-        }
-    }
-
     pub(crate) fn throttle(&self) -> MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -251,7 +240,7 @@ impl Login {
         match self.directory.replace(&self.pool, replacement).await {
             Ok(change) => {
                 self.apply(&change).await;
-                Some(Account { password: hash, ..account })
+                Some(account.with_password(hash))
             }
             Err(ReplaceError::Changed(change)) => {
                 self.apply(&change).await;

@@ -41,13 +41,29 @@ impl Account {
     pub(crate) fn goes_on_as(&self, new: &Self) -> bool {
         let (old, own) = (&self.user, &new.user);
         let barred = new.disabled || (new.must_change && !self.must_change);
-        !barred && self.password == new.password && old.groups() == own.groups() && old.email() == own.email()
+        !barred && same_rights(old, own)
+    }
+
+    /// Whether a session that began for `user` may go on, by what the file says now.
+    pub(crate) fn vouches_for(&self, user: &User) -> bool {
+        !self.disabled && !self.must_change && same_rights(&self.user, user)
+    }
+
+    /// The account with another password.
+    pub(crate) fn with_password(self, password: Hash) -> Self {
+        let user = User::clone(&self.user).known_by(password.credential());
+        Self { user: Arc::new(user), password, ..self }
     }
 
     /// The account that `entry` describes under `name`, or what is wrong with it, each with the key it is about.
     pub(crate) fn of(name: &str, entry: &Entry) -> Result<Self, Vec<(Option<&'static str>, String)>> {
         account(name, entry)
     }
+}
+
+/// Whether both have what a session is given for, and the rights it is given.
+fn same_rights(one: &User, other: &User) -> bool {
+    one.credential() == other.credential() && one.groups() == other.groups() && one.email() == other.email()
 }
 
 /// All accounts, as one immutable whole.
@@ -178,7 +194,7 @@ fn account(name: &str, entry: &Entry) -> Result<Account, Vec<(Option<&'static st
         groups: entry.groups.iter().map(boxed).collect(),
     };
     Ok(Account {
-        user: Arc::new(User::new(name, profile)),
+        user: Arc::new(User::new(name, profile).known_by(password.credential())),
         password,
         must_change: entry.must_change,
         disabled: entry.disabled,

@@ -29,7 +29,7 @@ impl Login {
         match self.directory.reload().await {
             Ok(None) => *told = None,
             Ok(Some(change)) => {
-                self.apply(&change).await;
+                self.apply_foreign(&change).await;
                 let users = change.users;
                 self.announce(&Event::UsersReloaded { users });
                 *told = None;

@@ -148,8 +148,19 @@ pub enum Verdict {
     Ended(Why),
 }
 
-/// Judges a session. Where both limits are passed, the one that was reached first is the reason.
+/// So much later than the present a session's moments may be: the clocks of gateways that share it differ a little.
+const SKEW: Duration = Duration::from_mins(1);
+
+/// Judges a session. Where both limits are passed, the one that was reached first is the reason. A session of the future
+/// began under a clock that was wrong: nobody knows how old it is, and it must not outlive its limits by that.
 pub fn verdict(times: &Times, lifetime: &Lifetime, now: Timestamp) -> Verdict {
+    let latest = now.after(SKEW);
+    if times.began > latest {
+        return Verdict::Ended(Why::Absolute);
+    }
+    if times.last_seen > latest {
+        return Verdict::Ended(Why::Idle);
+    }
     let idle_end = times.last_seen.after(lifetime.idle());
     let absolute_end = times.began.after(lifetime.absolute());
     if now < idle_end.min(absolute_end) {
@@ -204,6 +215,13 @@ mod tests {
     }
 
     #[test]
+    fn a_session_of_the_future_is_over() {
+        check(HOUR + MINUTE, HOUR + MINUTE, HOUR, Verdict::Active);
+        check(HOUR + MINUTE + 1, HOUR + MINUTE + 1, HOUR, Verdict::Ended(Why::Absolute));
+        check(HOUR, HOUR + MINUTE + 1, HOUR, Verdict::Ended(Why::Idle));
+    }
+
+    #[test]
     fn the_limit_that_came_first_is_the_reason() {
         check(0, 0, 9 * HOUR, Verdict::Ended(Why::Idle));
         check(0, 8 * HOUR - 10 * MINUTE, 9 * HOUR, Verdict::Ended(Why::Absolute));
@@ -212,7 +230,7 @@ mod tests {
 
     #[test]
     fn no_clock_makes_a_verdict_wrap_around() {
-        check(u64::MAX, u64::MAX, 0, Verdict::Active);
+        check(u64::MAX, u64::MAX, 0, Verdict::Ended(Why::Absolute));
         check(0, 0, u64::MAX, Verdict::Ended(Why::Idle));
         check(u64::MAX - 1, u64::MAX - 1, u64::MAX, Verdict::Ended(Why::Absolute));
         // Beyond 2038 (32-bit seconds) and a session that was seen before it began.

@@ -34,6 +34,7 @@ use moka::sync;
 use thiserror::Error;
 
 use crate::clock::Timestamp;
+use crate::identity::user::User;
 use crate::identity::user::UserName;
 use crate::net::ClientAddr;
 use crate::net::Host;
@@ -250,8 +251,19 @@ impl<S: Store> Sessions<S> {
     /// Ends all sessions of a user, and tells how many there were. A login of the same user that is under way may
     /// begin one afterwards: let it look at the user again when it is done.
     pub async fn end_user(&self, user: &UserName, why: Why) -> Result<usize, NotAllEnded> {
+        self.end_user_where(user, why, |_user| true).await
+    }
+
+    /// Likewise those sessions of the name that began for a user who `is_meant`.
+    pub async fn end_user_where(
+        &self,
+        user: &UserName,
+        why: Why,
+        is_meant: impl Fn(&User) -> bool,
+    ) -> Result<usize, NotAllEnded> {
         let found = self.store.of_user(user).await.map_err(|source| NotAllEnded { ended: 0, source })?;
-        let sessions: Vec<_> = found.into_iter().map(|stored| self.cache.shared(stored)).collect();
+        let meant = found.into_iter().filter(|stored| is_meant(stored.user()));
+        let sessions: Vec<_> = meant.map(|stored| self.cache.shared(stored)).collect();
         self.end_each(&sessions, why).await
     }
 

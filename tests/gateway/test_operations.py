@@ -496,6 +496,20 @@ def test_told_to_stop_while_it_starts_it_ends_in_good_order(make_gateway, record
             child.wait()
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2], ids=lambda number: number.name)
+def test_what_means_a_reload_elsewhere_ends_nothing(make_gateway, recorder, number):
+    gateway = make_gateway(f"kept-{number.name}", [{"hosts": ["rec.test"], "upstream": recorder.upstream}])
+    with gateway.wire() as wire:
+        gateway.signal(number)
+        for _ in range(3):
+            wire.send(head("GET", "/x", gateway.authority()))
+            assert wire.response().status == 401
+    assert gateway.process.alive()
+    gateway.signal(signal.SIGQUIT)
+    assert gateway.process.child.wait(10) == 0
+    assert "sys_shutdown" in gateway.logged()
+
+
 def test_idle_connections_do_not_hold_it_up(make_gateway, recorder):
     gateway = make_gateway("idle-drain", [{"hosts": ["rec.test"], "upstream": recorder.upstream}])
     idle = [gateway.wire() for _ in range(5)]

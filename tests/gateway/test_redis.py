@@ -9,9 +9,12 @@ import time
 import pytest
 
 from conftest import LOGS
+from support.gateway import add_user
+from support.gateway import run
 from support.person import LOGIN
 from support.person import LOGOUT
 from support.person import NAVIGATION
+from support.person import PASSWORD
 from support.person import SESSION
 from support.person import Form
 from support.person import Person
@@ -26,11 +29,14 @@ from support.wire import head
 SERVE_CACHED = 6
 NOTICED = 2
 
+OLD = "iris walks quietly past nineteen turnips"
+NEW = "iris now runs across eleven beetroots"
+
 
 class Pair:
     """Two gateways on one store."""
 
-    def __init__(self, make_gateway, work, recorder, name, store, site=None, **session):
+    def __init__(self, make_gateway, work, recorder, name, store, site=None, users=None, **session):
         keys = work / f"{name}-keys"
         keys.touch(mode=0o600)
         keys.write_text(secrets.token_hex(32) + "\n")
@@ -39,8 +45,9 @@ class Pair:
             {"hosts": ["rec.test"], "upstream": recorder.upstream, **(site or {})},
             {"hosts": ["open.test"], "upstream": recorder.upstream, "login": "none"},
         ]
+        accounts = [users] if users else []
         self.one, self.other = (
-            make_gateway(f"{name}-{number}", sites, start=False, keys=str(keys), session=settings)
+            make_gateway(f"{name}-{number}", sites, *accounts, start=False, keys=str(keys), session=settings)
             for number in (1, 2)
         )
 
@@ -331,6 +338,53 @@ def goes_through(pair, fail, recorder):
         events = [line["event"] for line in gateway.events() if line["event"].startswith("sys_store")]
         assert events.count("sys_store_connected") == 2
     sign_in(pair.one, "carol")
+
+
+@pytest.fixture
+def shared_users(make_gateway, work, recorder, request):
+    """Two gateways on a server of their own, with one users file that `iris` and `jon` are in."""
+    name = f"users-{request.node.name[5:20]}"
+    users = work / f"{name}.yaml"
+    for user in ("iris", "jon"):
+        add_user(users, user, OLD)
+    server = Redis(work / name, LOGS, name, appendonly="yes", appendfsync="always").start()
+    pair = Pair(make_gateway, work, recorder, name, {"redis": server.url}, users=users).start()
+    for gateway in (pair.one, pair.other):
+        gateway.passwords.update(iris=OLD, jon=OLD)
+    yield server, pair, users
+    pair.stop()
+    server.stop()
+
+
+def reloads(gateway):
+    return gateway.audit_text().count("sys_users_reload")
+
+
+def test_a_new_password_on_one_gateway_logs_nobody_out_on_the_other(shared_users):
+    _, pair, _ = shared_users
+    here, elsewhere = sign_in(pair.one, "iris"), sign_in(pair.other, "iris")
+    before = reloads(pair.other)
+    form = Form(here.visit(PASSWORD).text)
+    answer = here.submit(PASSWORD, {**form.hidden(), "current": OLD, "new": NEW, "others": "end"})
+    assert "nowhere else" in answer.text
+    wait_until(lambda: reloads(pair.other) > before, "the other has read the file", within=5)
+    for gateway in (pair.one, pair.other):
+        assert at(gateway, here).is_in() and not at(gateway, elsewhere).is_in()
+
+
+def test_who_is_removed_while_the_server_cannot_be_asked_is_out_when_it_can(shared_users):
+    server, pair, users = shared_users
+    iris, jon = sign_in(pair.one, "iris"), sign_in(pair.other, "jon")
+    assert at(pair.other, iris).is_in() and at(pair.one, jon).is_in()
+    server.freeze()
+    run("users", "remove", "jon", "--file", users)
+    for gateway in (pair.one, pair.other):
+        wait_until(lambda gateway=gateway: "could not be ended" in gateway.logged(), "it has tried", within=15)
+    server.thaw()
+    for gateway in (pair.one, pair.other):
+        wait_until(gateway.ready, "the gateway is ready again", within=10)
+        wait_until(lambda gateway=gateway: at(gateway, jon).visit("/").status == 303, "jon is out", within=10)
+        wait_until(lambda gateway=gateway: at(gateway, iris).is_in(), "iris is in", within=5)
 
 
 @pytest.mark.parametrize("fail", [restart, freeze, become_replica, forget_us], ids=lambda fail: fail.__name__)

@@ -8,12 +8,15 @@ import time
 
 import pytest
 
+from support.gateway import add_user
 from support.gateway import run
 from support.person import Person
 from support.waiting import wait_until
 from support.wire import head
 
 NUMBERS = itertools.count()
+
+PASSWORD = "seven quiet herons over a frozen ford"
 
 
 @pytest.fixture
@@ -78,6 +81,30 @@ def test_a_session_that_ran_out_while_nothing_ran_is_over(lasting):
     time.sleep(2.1)
     lasting.start()
     assert bob.is_in() and not alice.is_in()
+
+
+def test_what_the_users_file_says_anew_holds_for_sessions_of_before(make_gateway, recorder, work):
+    users = work / "changed-while-stopped.yaml"
+    names = ("same", "removed", "disabled", "renewed", "demoted")
+    for name in names:
+        add_user(users, name, PASSWORD, "staff")
+    sites = [{"hosts": ["rec.test"], "upstream": recorder.upstream}]
+    gateway = make_gateway("changed-users", sites, users, start=False)
+    gateway.passwords.update(dict.fromkeys(names, PASSWORD))
+    gateway.start()
+    people = {name: Person(gateway) for name in names}
+    for name, person in people.items():
+        person.login(name)
+    gateway.stop()
+    run("users", "remove", "removed", "--file", users)
+    run("users", "passwd", "renewed", "--file", users, stdin="another parsnip under the seventh bridge\n")
+    text = users.read_text().replace("  disabled:\n", "  disabled:\n    disabled: true\n")
+    before, demoted = text.split("  demoted:\n")
+    users.write_text(before + "  demoted:\n" + demoted.replace("- staff", "- others", 1))
+    gateway.start()
+    changed = names[1:]
+    wait_until(lambda: not any(people[name].is_in() for name in changed), "the changed are out", within=5)
+    assert people["same"].is_in()
 
 
 def test_the_store_is_private_and_holds_no_cookie(lasting):

@@ -305,7 +305,7 @@ pub(crate) fn session_of(user: &str, lifetime: Lifetime, now: Timestamp) -> Arc<
         groups: vec!["staff".into(), "größe".into()],
     };
     let record = Record {
-        user: Arc::new(User::new(name(user), profile)),
+        user: Arc::new(User::new(name(user), profile).known_by(0x00c0_ffee)),
         client: ClientAddr([192, 0, 2, 7].into()).into(),
         user_agent: UserAgent::clean("Mozilla/5.0 (X11; Linux) Firefox/140.0").map(Box::new),
         began: now,

@@ -5,8 +5,7 @@
 //! last seen is written apart, since that changes often. Whoever can write to a store can still put an earlier row of a
 //! session back, or remove it.
 //!
-//! A row whose session keeps cookies of apps has its vault behind the rest, in a format of its own; one without is as it
-//! always was, so that gateways of both versions can share a store while one follows the other.
+//! A row whose session keeps cookies of apps has its vault behind the rest, in a format of its own.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -40,9 +39,10 @@ use crate::session::vault::SealedJar;
 use crate::session::vault::Vault;
 use crate::session::vault::WrappedKey;
 
-/// The forms of rows that this version writes and reads. It is the first byte of each.
-const PLAIN: u8 = 1;
-const WITH_VAULT: u8 = 2;
+/// The forms of rows that this version writes and reads. It is the first byte of each. Two earlier ones, of before the
+/// first release, did not say which password a session began with.
+const PLAIN: u8 = 3;
+const WITH_VAULT: u8 = 4;
 
 /// Where a token stands on its way, as it is written.
 const IN_FORCE: u8 = 0;
@@ -137,6 +137,7 @@ struct Body<'a> {
     email: Option<&'a str>,
     display_name: Option<&'a str>,
     groups: Vec<&'a str>,
+    credential: u32,
     client: std::net::IpAddr,
     user_agent: Option<&'a str>,
     family: u8,
@@ -194,6 +195,7 @@ impl<'a> Body<'a> {
             email: user.email(),
             display_name: user.display_name(),
             groups: user.groups().iter().map(|group| &**group).collect(),
+            credential: user.credential(),
             client: ClientAddr::from(*client).0,
             user_agent: user_agent.as_deref().map(UserAgent::as_str),
             family: record.family().number(),
@@ -210,11 +212,12 @@ impl<'a> Body<'a> {
             display_name: self.display_name.map(Box::from),
             groups: self.groups.into_iter().map(Box::from).collect(),
         };
+        let user = User::new(UserName::parse(self.user)?, profile).known_by(self.credential);
         let family = Family::from_number(self.family);
         let agent = self.user_agent.and_then(|text| UserAgent::kept(text, family));
         let secs = Duration::from_secs;
         let record = Record {
-            user: Arc::new(User::new(UserName::parse(self.user)?, profile)),
+            user: Arc::new(user),
             client: ClientAddr(self.client).into(),
             user_agent: agent.map(Box::new),
             began: Timestamp::from_millis(self.began),
@@ -327,9 +330,9 @@ mod tests {
     }
 
     #[test]
-    fn what_earlier_versions_wrote_is_read_and_written_the_same() {
-        let session = of_old();
-        let (row, seen) = (OLD.0.as_bytes(), OLD.1.as_bytes());
+    fn the_form_of_a_row_does_not_change_unnoticed() {
+        let session = known();
+        let (row, seen) = (KNOWN.0.as_bytes(), KNOWN.1.as_bytes());
         let bytes = |text: &[u8]| data_encoding::HEXLOWER.decode(text).unwrap();
         let read = rows([1; 32], &[]).read(session.id(), &bytes(row), &bytes(seen)).unwrap();
         assert_eq!((read.tokens(), read.version()), (session.tokens(), 7));
@@ -357,18 +360,18 @@ mod tests {
         }
     }
 
-    /// A row and a last-seen time as version 0.1 wrote them before there were vaults, with keys of ones, for [`of_old`].
-    const OLD: (&str, &str) = (
-        "01000000072391c08a0d959af1a0b43701bb5a010838bef74615ca59b3fe15ba520878164803616461010f6164614065\
-         78616d706c652e636f6d0002057374616666076772c3b6c39f6500c000020701264d6f7a696c6c612f352e3020285831\
-         313b204c696e7578292046697265666f782f3134302e3047a08d06880e80a305010b6170702e6578616d706c65050505\
-         0505050505050505050505050505050505050505050505050505050505e0c50800010606060606060606060606060606\
-         060606060606060606060606060606060606067365616c65640107070707070707070707070707070707070707070707\
-         07070707070707070707d0f707",
+    /// A row and a last-seen time with keys of ones, for [`known`].
+    const KNOWN: (&str, &str) = (
+        "0300000007ec735b5fa333d5c8a349781b60cffa33198a2f94425c5f871463736c738b38f903616461010f6164614065\
+         78616d706c652e636f6d0002057374616666076772c3b6c39f65eeff830600c000020701264d6f7a696c6c612f352e30\
+         20285831313b204c696e7578292046697265666f782f3134302e3047a08d06880e80a305010b6170702e6578616d706c\
+         650505050505050505050505050505050505050505050505050505050505050505e0c508000106060606060606060606\
+         06060606060606060606060606060606060606060606067365616c656401070707070707070707070707070707070707\
+         0707070707070707070707070707d0f707",
         "00000000000271003d034d35f37d51c93800075adc1df21d66920ec903747d5726b984130d010ae9",
     );
 
-    fn of_old() -> Session {
+    fn known() -> Session {
         let like = session();
         let host = Arc::new(Host::parse("app.example").unwrap());
         let next = Next { hash: TokenHash::from_bytes([6; 32]), sealed: "sealed".into() };

@@ -1,0 +1,90 @@
+//! Ending the sessions that the users file no longer vouches for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::identity::user::User;
+use crate::login::Login;
+use crate::login::directory::Change;
+use crate::session::lifetime::Why;
+use crate::session::store::StoreError;
+use crate::telemetry::causes;
+
+/// So many sessions are looked at in one go.
+const PAGE: usize = 1024;
+
+/// How soon it is tried again where the store cannot answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Login {
+    /// Ends the sessions of those who are no longer what they were, and forgets their failures: after a change of our own,
+    /// whose session under it is yet to begin.
+    pub(crate) async fn apply(&self, change: &Change) {
+        self.apply_to(change, |_user| true).await;
+    }
+
+    /// Likewise after a change by somebody else: who has begun a session by what the file says now, on another gateway,
+    /// keeps it.
+    pub(crate) async fn apply_foreign(&self, change: &Change) {
+        self.apply_to(change, |user| !self.vouches_for(user)).await;
+    }
+
+    /// Where the store cannot be told just now, it is as soon as it can.
+    async fn apply_to(&self, change: &Change, is_meant: impl Fn(&User) -> bool) {
+        for warning in &change.warnings {
+            tracing::warn!("{warning}");
+        }
+        for name in &change.ended {
+            self.throttle().reset(name.as_str());
+            if let Err(error) = self.sessions.end_user_where(name, Why::UserRemoved, &is_meant).await {
+                tracing::error!(
+                    error = causes(&error),
+                    "the sessions of a changed user could not be ended; it is tried again"
+                );
+                self.not_dismissed.notify_one();
+            }
+        }
+    }
+
+    /// Ends every session that the users file does not vouch for: at the start, since the file may have changed while
+    /// nothing ran (OUT-18), and again whenever the store could not be told of a change.
+    pub async fn dismiss_strangers(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            let done = self.look_through().await;
+            let next = async {
+                match done {
+                    Ok(()) => self.not_dismissed.notified().await,
+                    Err(_) => tokio::time::sleep(AGAIN).await,
+                }
+            };
+            if shutdown.run_until_cancelled(next).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn look_through(&self) -> Result<(), StoreError> {
+        let mut from = None;
+        loop {
+            let page = self.sessions.list(from.as_ref(), PAGE, self.clock.now()).await?;
+            let mut strangers = page.sessions;
+            strangers.retain(|session| !self.vouches_for(session.user()));
+            if !strangers.is_empty() {
+                // Another gateway may know a newer file, and have begun them by that.
+                self.look_at_users(&mut None).await;
+            }
+            strangers.retain(|session| !self.vouches_for(session.user()));
+            self.sessions.end_each(&strangers, Why::UserRemoved).await?;
+            from = page.next;
+            if from.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn vouches_for(&self, user: &User) -> bool {
+        self.directory.account(&user.name).is_some_and(|account| account.vouches_for(user))
+    }
+}
