@@ -31,6 +31,7 @@ use crate::app::signals::StopSignals;
 use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::headers::left;
 use crate::login;
 use crate::login::Login;
 use crate::net::Host;
@@ -38,6 +39,7 @@ use crate::net::Scheme;
 use crate::pipeline;
 use crate::pipeline::Gateway;
 use crate::pipeline::Shared;
+use crate::pipeline::ToldCookies;
 use crate::pipeline::VaultSite;
 use crate::pipeline::Visitor;
 use crate::pipeline::Visitors;
@@ -318,8 +320,11 @@ fn compose(
     // It lives as long as the process, and is compared on every request.
     let cookie_name: &'static str = config.sessions.cookie_name.leak();
     let of_vaults = pipeline::reserved_cookies(&vaults);
-    let reserved_cookies =
-        [cookie_name].into_iter().chain(login::reserved_cookies()).chain(of_vaults).collect();
+    let reserved_cookies = [cookie_name, left::COOKIE_NAME]
+        .into_iter()
+        .chain(login::reserved_cookies())
+        .chain(of_vaults)
+        .collect();
     Ok(Shared {
         sites: config.sites,
         login_host: config.login.host,
@@ -330,6 +335,7 @@ fn compose(
         login: Arc::new(login),
         vaults,
         visitors: Visitors::new(&keys),
+        told_cookies: ToldCookies::default(),
         cookie_name,
         reserved_cookies,
         upstreams,

@@ -5,6 +5,7 @@ pub mod cookies;
 pub mod forwarded;
 pub mod harden;
 pub mod hop;
+pub mod left;
 pub mod location;
 pub mod max_forwards;
 mod set_cookie;

@@ -16,6 +16,7 @@ mod refuse;
 mod reject;
 mod reply;
 mod resubmit;
+mod told;
 mod tunnel;
 mod visitor;
 
@@ -53,6 +54,7 @@ pub use crate::pipeline::kept::reserved_cookies;
 pub use crate::pipeline::kept::visitor::Visitors;
 pub use crate::pipeline::reply::ReplyBody;
 pub use crate::pipeline::reply::StreamError;
+pub use crate::pipeline::told::ToldCookies;
 pub use crate::pipeline::visitor::Visitor;
 
 /// What all workers share. Immutable while the gateway runs; what moves lies behind its own handle.
@@ -79,6 +81,8 @@ pub struct Shared {
     pub vaults: Vec<Option<VaultSite>>,
     /// What seals these cookies for who is not logged in.
     pub visitors: Visitors,
+    /// What was told of the apps' cookies.
+    pub told_cookies: ToldCookies,
     /// Whose word about the client is believed.
     pub trusted_proxies: TrustedProxies,
     /// How long a request's body may keep its reader waiting.

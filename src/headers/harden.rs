@@ -24,6 +24,7 @@ use crate::headers::app_cookies::AppCookies;
 use crate::headers::app_cookies::Keeping;
 use crate::headers::set_cookie;
 pub use crate::headers::set_cookie::CookieReport;
+pub use crate::headers::set_cookie::LeftOpen;
 use crate::net::Authority;
 
 /// The field that asks a browser to throw things away.
@@ -147,7 +148,7 @@ pub struct Answer<'a> {
 }
 
 /// What hardening changed that somebody may want to know of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hardened {
     /// The app's cookies.
     pub cookies: CookieReport,

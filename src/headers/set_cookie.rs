@@ -25,14 +25,52 @@ const LONGEST: Duration = Duration::from_hours(400 * 24);
 const MOST_BYTES: usize = 4096;
 
 /// What was done to the app's cookies, and what could not be done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CookieReport {
     /// Lines that named a cookie of ours, taken out.
     pub reserved: usize,
-    /// Lines that browsers will drop because name and value are too long.
-    pub oversized: usize,
-    /// Cookies left open to scripts, because they do not look like a session.
-    pub readable: usize,
+    /// What was left as it is for the app's sake, by the cookies' names.
+    pub left_open: Vec<(Box<[u8]>, LeftOpen)>,
+}
+
+/// Why a cookie is not as safe as it could be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftOpen {
+    /// Scripts can read it: it does not look like a session.
+    Readable,
+    /// Requests that other sites cause carry it: the app says so.
+    CrossSite,
+    /// Browsers will drop it: its name and value are too long.
+    Oversized,
+}
+
+impl LeftOpen {
+    /// The reason in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Readable => {
+                "scripts can read it: it does not look like a session, and the app says nothing"
+            }
+            Self::CrossSite => "other sites can cause requests with it: the app says SameSite=None",
+            Self::Oversized => "browsers drop it: its name and value are longer than 4096 bytes",
+        }
+    }
+}
+
+/// Where a cookie will be found again.
+#[derive(Debug)]
+pub(super) struct Traces<'a> {
+    pub(super) name: &'a [u8],
+    /// The last `Path`, as it is written.
+    pub(super) path: Option<&'a [u8]>,
+    pub(super) partitioned: bool,
+}
+
+/// Where the cookie of this line will be found again.
+pub(super) fn traces(line: &[u8]) -> Traces<'_> {
+    let cookie = Cookie::parse(line);
+    let partitioned = cookie.attributes().any(|(name, _)| name.eq_ignore_ascii_case(b"partitioned"));
+    Traces { name: cookie.name(), path: cookie.path, partitioned }
 }
 
 /// Hardens all `Set-Cookie` lines of an answer.
@@ -53,9 +91,14 @@ pub(crate) fn harden(headers: &mut HeaderMap, app: &AppCookies, answer: &Answer<
             headers.append(SET_COOKIE, line);
             continue;
         }
-        report.oversized += usize::from(cookie.pair.len() > MOST_BYTES);
         let for_scripts = app.exposes(cookie.name()) || !looks_like_session(cookie.name());
-        report.readable += usize::from(!cookie.http_only && for_scripts);
+        let told = [
+            (!cookie.http_only && for_scripts, LeftOpen::Readable),
+            (cookie.is_cross_site(), LeftOpen::CrossSite),
+            (cookie.pair.len() > MOST_BYTES, LeftOpen::Oversized),
+        ];
+        let told = told.iter().filter(|(is_so, _)| *is_so);
+        report.left_open.extend(told.map(|(_, what)| (cookie.name().into(), *what)));
         // Before the new one: old browsers take the twin and the cookie for the same.
         if let Some(twin) = cookie.twin(answer).filter(|twin| !cleared.contains(twin)) {
             headers.append(SET_COOKIE, twin.clone());
@@ -146,6 +189,12 @@ impl<'a> Cookie<'a> {
     fn name(&self) -> &'a [u8] {
         let equals = self.pair.iter().position(|byte| *byte == b'=');
         equals.and_then(|end| self.pair.get(..end)).unwrap_or_default().trim_ascii()
+    }
+
+    /// Whether the app asks for it to be sent with requests that other sites cause.
+    fn is_cross_site(&self) -> bool {
+        let said = self.attributes().filter(|(name, _)| name.eq_ignore_ascii_case(b"samesite"));
+        said.last().is_some_and(|(_, value)| value.eq_ignore_ascii_case(b"none"))
     }
 
     /// The line with safe attributes; nothing if it has them already.

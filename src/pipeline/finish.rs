@@ -17,6 +17,7 @@ use crate::headers::harden;
 use crate::headers::harden::Answer;
 use crate::headers::harden::Hsts;
 use crate::headers::harden::Privacy;
+use crate::headers::left::Left;
 use crate::login::SessionCookie;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
@@ -103,6 +104,18 @@ impl Gateway {
             // First, so that what this very answer sets stays.
             let expired = cookies::expire_all(&reply.carried, reserved);
             prepend(headers, expired);
+        }
+        for (name, what) in &changed.cookies.left_open {
+            if self.shared.told_cookies.is_first(site.id, name, *what) {
+                let (name, reason) = (String::from_utf8_lossy(name), what.as_str());
+                exchange.record(&self.shared.audit, &Event::AppCookieLeft { name: &name, reason });
+            }
+        }
+        if site.mode == Mode::Enforce && headers.contains_key(header::SET_COOKIE) {
+            let brought = reply.left.iter().map(|line| (header::COOKIE, line.clone()));
+            let mut left = Left::of(&brought.collect());
+            let is_new = left.note(headers, &site.responses.cookies, exchange.uri.path());
+            reply.cookies.extend(is_new.then(|| left.to_set()).flatten());
         }
         if changed.cookies.reserved > 0 || changed.site_data {
             exchange.record(

@@ -21,6 +21,7 @@ use crate::headers::cookies;
 use crate::headers::forwarded::Arrival;
 use crate::headers::forwarded::ForwardedFields;
 use crate::headers::hop;
+use crate::headers::left;
 use crate::headers::location;
 use crate::headers::max_forwards;
 use crate::net::Authority;
@@ -60,6 +61,7 @@ impl Gateway {
         if resubmits {
             resubmit::unmark(&mut head)?;
         }
+        let left = left::line_of(&head.headers);
         let mut kept = self.kept(exchange, &site.responses.cookies, (site, &head)).await?;
         let handshake = self.rewrite_head(exchange, site, &mut head, browser_side)?;
         // One line at most: `rewrite_head` has joined them.
@@ -76,14 +78,14 @@ impl Gateway {
                 Upgraded::Switched(mut answer, app) => {
                     let cookies = self.take_out(exchange, kept, answer.headers_mut()).await;
                     let reply = self.tunnel(exchange, site, handshake, (answer, app))?;
-                    return Ok(Reply { cookies, ..reply });
+                    return Ok(Reply { cookies, left, ..reply });
                 }
                 Upgraded::Declined(answer) => answer,
             },
         };
         let cookies = self.take_out(exchange, kept, response.headers_mut()).await;
         let reply = Reply::app(self.receive(exchange, site, response), protected);
-        Ok(Reply { cookies, carried, ..reply })
+        Ok(Reply { cookies, carried, left, ..reply })
     }
 
     /// The request's body, which goes on to the app as long as its session lives.

@@ -19,6 +19,7 @@ use crate::headers::cookies::Found;
 use crate::headers::harden;
 use crate::headers::harden::CLEAR_SITE_DATA;
 use crate::headers::harden::SiteData;
+use crate::headers::left::Left;
 use crate::login;
 use crate::login::Action;
 use crate::login::SessionCookie;
@@ -73,7 +74,9 @@ impl Gateway {
         let authority = exchange.authority().ok_or(Reject::BadHost)?;
         let form = if head.method == Method::POST { read(body, FORM_BYTES).await? } else { Bytes::new() };
         let reserved = &self.shared.reserved_cookies;
-        let left_by_apps = cookies::expire_others(&head.headers, reserved, |name| desk.takes_away(name));
+        let goes = |name: &[u8]| desk.takes_away(name);
+        let mut left_by_apps = cookies::expire_others(&head.headers, reserved, goes);
+        left_by_apps.extend(Left::of(&head.headers).expire(goes));
         let vaults = self.shared.vaults.iter().flatten();
         let of_visitor = vaults.filter(|site| cookies::find(&head.headers, site.cookie) != Found::None);
         let of_visitor: Vec<HeaderValue> = of_visitor.filter_map(Visitors::deletion).collect();

@@ -45,8 +45,10 @@ pub(crate) struct Reply {
     pub(crate) voice: Voice,
     pub(crate) session: SessionCookie,
     pub(crate) cookies: Vec<HeaderValue>,
-    /// The cookies the app was sent.
+    /// The browser's own cookies that the app was sent.
     pub(crate) carried: Option<HeaderValue>,
+    /// The request's line with the list of cookies that the app left in the browser.
+    pub(crate) left: Option<HeaderValue>,
 }
 
 impl Reply {
@@ -58,6 +60,7 @@ impl Reply {
             session: SessionCookie::Keep,
             cookies: Vec::new(),
             carried: None,
+            left: None,
         }
     }
 
@@ -69,6 +72,7 @@ impl Reply {
             session: SessionCookie::Keep,
             cookies: Vec::new(),
             carried: None,
+            left: None,
         }
     }
 }

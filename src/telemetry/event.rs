@@ -171,6 +171,13 @@ pub enum Event<'a> {
         /// How many.
         cookies: usize,
     },
+    /// A cookie of the app's was not made as safe as it could be, for the app's sake: told once.
+    AppCookieLeft {
+        /// The cookie's name.
+        name: &'a str,
+        /// What it still lacks.
+        reason: &'a str,
+    },
     /// A site in observe mode let pass what it would refuse.
     WouldRefuse {
         /// What it would have done.
@@ -313,6 +320,7 @@ kinds! {
     InputRejected           "input_validation_fail"       Warn     Refused Limited;
     IdentityHeaderStripped  "malicious_extraneous"        Warn     Refused Limited;
     SessionCookieRejected   "session_token_rejected"      Warn     Refused Limited;
+    AppCookieLeft           "app_cookie_left"             Info     Allowed Limited;
     AppCookieDropped        "app_cookie_dropped"          Warn     Failure Limited;
     AppCookieEvicted        "app_cookie_evicted"          Warn     Success Limited;
     WouldRefuse             "authz_fail_observed"         Info     Allowed Limited;
@@ -390,7 +398,7 @@ impl Event<'_> {
             Self::SessionRevoked { target } => line.text(Key::Named("target"), target),
             Self::AuthzFail { required } => line.text(Key::Named("required"), required),
             Self::IdentityHeaderStripped { name } => line.text(Key::Named("header"), name),
-            Self::AppCookieDropped { name, reason: text } => {
+            Self::AppCookieLeft { name, reason: text } | Self::AppCookieDropped { name, reason: text } => {
                 line.text(reason, text);
                 line.text(Key::Named("cookie"), name);
             }

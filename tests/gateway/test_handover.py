@@ -236,3 +236,43 @@ def test_an_old_login_is_asked_for_again_and_keeps_its_other_rights_meanwhile(ma
     stolen = Person(gateway)
     stolen.jar = {SESSION: before}
     assert not stolen.is_in("/other"), "the old id lives on"
+
+
+HIDDEN = [
+    "hidden=1; Path=/deep; Max-Age=86400", "framed=1; Path=/; Partitioned; Secure; SameSite=None",
+]  # fmt: skip
+
+
+def deletions(lines):
+    return {tuple(line.split("; ")[:2]) for line in lines if "Max-Age=0" in line}
+
+
+def test_cookies_of_other_paths_go_with_their_owner(shop, bob, recorder):
+    recorder.on("/deep/set", answer(headers=[f"Set-Cookie: {line}" for line in HIDDEN]))
+    gone = {("hidden=", "Path=/deep"), ("framed=", "Path=/")}
+    assert any(line.startswith("__Host-Http-left=") for line in bob.visit("/deep/set").all("Set-Cookie"))
+    # Once is enough, and the app does not see it.
+    assert not any(line.startswith("__Host-Http-left=") for line in bob.visit("/deep/set").all("Set-Cookie"))
+    assert "left" not in "".join(recorder.last().all("Cookie"))
+    # The same person goes on with them, the next does not get them, however the session ended.
+    before = len(bob.set_cookies)
+    end_idle(bob)
+    bob.login("bob")
+    assert not gone & deletions(bob.set_cookies[before:])
+    end_idle(bob)
+    bob.login("carol")
+    assert gone <= deletions(bob.set_cookies[before:])
+    bob.visit("/deep/set")
+    left = bob.logout().all("Set-Cookie")
+    assert gone <= deletions(left)
+    assert any(line.startswith("framed=; Path=/;") and line.endswith("; Partitioned") for line in left)
+    assert "__Host-Http-left" not in bob.jar
+
+
+def test_what_is_left_open_for_the_apps_sake_is_told_once(shop, bob, recorder):
+    recorder.on("/open", answer(headers=["Set-Cookie: tracker=1; SameSite=None; Path=/"]))
+    for _ in range(5):
+        bob.visit("/open")
+    shop.wait_event("app_cookie_left")
+    told = [event for event in shop.events() if event["event"].startswith("app_cookie_left")]
+    assert len([event for event in told if event.get("cookie") == "tracker"]) == 2, told

@@ -11,6 +11,8 @@ from support.person import SESSION
 from support.person import Person
 from support.recorder import answer
 from support.redis import Redis
+from support.traveller import Traveller
+from support.waiting import wait_until
 from support.wire import head
 
 pytestmark = pytest.mark.usefixtures("canary")
@@ -293,6 +295,44 @@ def test_the_vault_survives_a_restart_and_lies_in_no_file(lasting, recorder):
     assert sent(person, recorder) == f"secretname={canary}"
     person.logout()
     assert lasting.stop() == 0
+
+
+def test_new_ids_take_the_vault_along(make_gateway, recorder):
+    session = {"renew_after": "2s", "renew_overlap": "1s", "theft_after": "1m"}
+    gateway = make_gateway("vault-renewed", sites_of(recorder), session=session)
+    sets(recorder, "/set", "sid=CANARY")
+    person = sign_in(gateway)
+    person.fetch("/set")
+    for _ in range(2):
+        before = person.cookie
+        wait_until(lambda before=before: person.fetch("/echo") and person.cookie != before, "a new id", within=15)
+        assert sent(person, recorder) == "sid=CANARY"
+    # Nobody remembers the key: the newest id alone opens what lies on the disk.
+    assert gateway.stop() == 0
+    gateway.start()
+    assert sent(person, recorder) == "sid=CANARY"
+
+
+def test_each_site_of_one_login_has_a_jar_of_its_own(make_gateway, recorder):
+    sites = [
+        {"hosts": [host], "upstream": recorder.upstream, "cookies": "vault"} for host in ("one.test", "two.test")
+    ]
+    gateway = make_gateway("vault-house", sites, login={"host": "login.test"})
+    browser = Traveller(gateway)
+    browser.sign_in(browser.open(browser.url("one.test")))
+    browser.open(browser.url("two.test"))
+    for host in ("one.test", "two.test"):
+        sets(recorder, "/set", f"sid={host}; Path=/")
+        assert browser.on(host).fetch("/set").all("Set-Cookie") == []
+    for _ in range(2):
+        for host in ("one.test", "two.test"):
+            assert sent(browser.on(host), recorder) == f"sid={host}"
+        assert gateway.stop() == 0
+        gateway.start()
+    # Logged out on one, logged out on all.
+    browser.on("one.test").logout()
+    browser.sign_in(browser.open(browser.url("two.test")))
+    assert sent(browser.on("two.test"), recorder) == ""
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from harness.cells import target
+from harness.servers import KEEPERS
 from harness.servers import STORES
 from harness.servers import version
 
@@ -35,8 +36,8 @@ def print_cell(cell, samples):
         print(f"  {name:10} {cpu:>22} {user:7.1f} {kernel:7.1f} {rate:8.0f} {p50:8.2f} {p99:8.2f}")
     first, *others = samples
     for other in others:
-        # Stores are compared with the first of them, proxies with us.
-        one, two = (other, first) if first in STORES else (first, other)
+        # Our own ways are compared with the first of them, proxies with us.
+        one, two = (other, first) if first in (*STORES, *KEEPERS) else (first, other)
         print(f"  {one} / {two}: {spread(ratios(samples, one, two))}")
     _print_target(cell, samples)
     _print_unlike(samples)

@@ -12,6 +12,8 @@ BODIES = {"100B": 100, "10KiB": 10 * 1024, "1MiB": 1024 * 1024}
 PROXIES = ("vestibule", "nginx", "haproxy")
 # Vestibule by where it keeps its sessions; by itself it keeps them on disk.
 STORES = ("memory", "disk", "redis")
+# Vestibule by who keeps the app's cookies: the browser, or the session.
+KEEPERS = ("harden", "vault")
 PASSWORD = "seventeen patient herons by the canal"
 USER = "bench"
 
@@ -40,7 +42,19 @@ http {{
 APP = """access_log off;
     open_file_cache max=100 inactive=1h;
     open_file_cache_valid 1h;
-    server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}/bodies; }}"""
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        root {folder}/bodies;
+        # Five cookies of usual lengths: a signed session, a token against forgery, three settings.
+        location = /cookies {{
+            add_header Set-Cookie "session={session}; Path=/; HttpOnly";
+            add_header Set-Cookie "csrf={token}; Path=/";
+            add_header Set-Cookie "lang=en-GB; Path=/; Max-Age=31536000";
+            add_header Set-Cookie "theme=dark; Path=/; Max-Age=31536000";
+            add_header Set-Cookie "seen=1790000000; Path=/; Max-Age=31536000";
+            return 200 "five";
+        }}
+    }}"""
 
 # proxy_max_temp_file_size 0: large answers are not written to disk on their way, which would only slow nginx down.
 NGINX_PROXY = """access_log {log};
@@ -108,6 +122,7 @@ log: {{ access: {access}, audit: audit.log }}
 sites:
   - hosts: [localhost]
     upstream: http://127.0.0.1:{app}
+    cookies: {cookies}
 """
 
 
@@ -150,7 +165,8 @@ class Setup:
         bodies = self._subfolder("app/bodies")
         for name, size in BODIES.items():
             (bodies / name).write_bytes(b"x" * size)
-        self.app = self._nginx(folder, 1, APP.format(port=(port := free_port()), folder=folder), port)
+        values = {"session": "s" * 120, "token": "t" * 64}
+        self.app = self._nginx(folder, 1, APP.format(port=(port := free_port()), folder=folder, **values), port)
         return self.app
 
     def start(self, name):
@@ -186,6 +202,12 @@ class Setup:
     def _redis_proxy(self, folder):
         return self._vestibule_proxy(folder, f'{{ redis: "redis://127.0.0.1:{self.redis.port}" }}')
 
+    def _harden_proxy(self, folder):
+        return self._vestibule_proxy(folder)
+
+    def _vault_proxy(self, folder):
+        return self._vestibule_proxy(folder, cookies="vault")
+
     def start_redis(self):
         folder = self._subfolder("redis-server")
         port = free_port()
@@ -193,12 +215,13 @@ class Setup:
         self.redis = Process(command, folder, port)
         return self.redis
 
-    def _vestibule_proxy(self, folder, store="disk"):
+    def _vestibule_proxy(self, folder, store="disk", cookies="harden"):
         binary = vestibule()
         add = [binary, "users", "add", USER, "--file", folder / "users.yaml"]
         subprocess.run(add, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
         port = free_port()
         figures = {"workers": self.workers, "port": port, "app": self.app.port, "store": store}
+        figures["cookies"] = cookies
         access = str(self.access_log).lower()
         text = VESTIBULE.format(certificate=self.certificate, key=self.key, access=access, **figures)
         (folder / "vestibule.yaml").write_text(text)

@@ -10,6 +10,7 @@ from harness import report
 from harness.browser import Browser
 from harness.processes import clean_up_when_ended
 from harness.servers import BODIES
+from harness.servers import KEEPERS
 from harness.servers import PASSWORD
 from harness.servers import PROXIES
 from harness.servers import STORES
@@ -35,6 +36,9 @@ def arguments():
     parser.add_argument(
         "--stores", action="store_true", help="Vestibule with each of its stores, instead of the proxies"
     )
+    parser.add_argument(
+        "--cookies", action="store_true", help="Vestibule with five cookies of the app's, hardened and in the vault"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="runs of each proxy in each cell (5)")
     parser.add_argument("--only", type=words(PROXIES), default=PROXIES, help="proxies, e.g. nginx,haproxy")
     parser.add_argument("--protocols", type=words(protocols), default=protocols)
@@ -55,6 +59,8 @@ def open_session(name, proxy, certificate):
         if turned_away == 200:
             raise SystemExit(f"{name} serves without a session: nothing to compare")
         browser.log_in(USER, PASSWORD)
+    if name in KEEPERS:
+        browser.ask("GET", "/cookies")
     for body, size in BODIES.items():
         status, content = browser.ask("GET", f"/{body}")
         if (status, len(content)) != (200, size):
@@ -88,7 +94,7 @@ def main():
             if chosen.stores:
                 running.append(setup.start_redis())
             proxies = {}
-            for name in STORES if chosen.stores else chosen.only:
+            for name in KEEPERS if chosen.cookies else STORES if chosen.stores else chosen.only:
                 proxies[name] = setup.start(name)
                 running.append(proxies[name])
             cookies = {name: open_session(name, proxy, setup.certificate) for name, proxy in proxies.items()}
@@ -105,7 +111,7 @@ def main():
     report.write("speed", {**around, "workers": chosen.workers, "access_log": chosen.access_log, "cells": kept})
 
 
-OURS = ("vestibule", *STORES)
+OURS = ("vestibule", *STORES, *KEEPERS)
 STAND_IN = "__Host-Http-session=" + "A" * 43
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ use std::sync::PoisonError;
 use http::HeaderValue;
 
 use crate::clock::Timestamp;
-use crate::crypto::Sealer;
 use crate::session::id::SessionId;
 use crate::session::token::Token;
 use crate::session::vault::DataKey;
@@ -31,7 +30,8 @@ const LEAST_BYTES: usize = 8 * 1024;
 /// What is open of one login's vault.
 #[derive(Default)]
 pub struct Open {
-    key: OnceLock<(DataKey, Sealer)>,
+    /// Not what is made of it for sealing: that takes much more room, and is needed when something changes.
+    key: OnceLock<DataKey>,
     /// A short critical section, never held across an await; none of another session's waits for it.
     shelf: Mutex<Shelf>,
     /// Whose turn it is to tell the store.
@@ -85,25 +85,24 @@ impl Open {
 
     /// Puts the key in, and the jars that it opens.
     pub(super) fn unlock(&self, key: DataKey, id: SessionId, jars: &[SealedJar]) {
-        let sealer = key.sealer();
         // Of two at once the second brings the same.
-        self.key.get_or_init(|| (key, sealer));
+        self.key.get_or_init(|| key);
         self.take_over(id, jars);
     }
 
     /// The data key under `token`; nothing while it is not open.
     pub(super) fn wrap(&self, id: SessionId, token: &Token, keys: &VaultKeys) -> Option<Box<[u8]>> {
-        self.key.get().map(|(key, _)| key.wrap(id, token, keys))
+        self.key.get().map(|key| key.wrap(id, token, keys))
     }
 
     /// Takes over what the store has. What others changed is opened; what the store has not heard of yet goes on top.
     pub(super) fn take_over(&self, id: SessionId, jars: &[SealedJar]) {
-        let Some((_, cipher)) = self.key.get() else { return };
+        let Some(key) = self.key.get() else { return };
         let mut inside = self.lock();
         for SealedJar { site, sealed } in jars {
             let room = inside.room_beside(site);
             inside.jar(site).take_over(sealed, room, || {
-                let bytes = cipher.open_bytes(sealed, &bound_to(id, site))?;
+                let bytes = key.sealer().open_bytes(sealed, &bound_to(id, site))?;
                 Jar::from_bytes(&bytes)
             });
         }
@@ -164,7 +163,8 @@ impl Open {
 
     /// The jars that the store has not as they are, sealed.
     pub(in crate::session) fn seal(&self, id: SessionId) -> Vec<SealedJar> {
-        let Some((_, cipher)) = self.key.get() else { return Vec::new() };
+        let Some(key) = self.key.get() else { return Vec::new() };
+        let cipher = key.sealer();
         let mut inside = self.lock();
         let number = inside.changes;
         let behind = inside.jars.iter_mut().filter(|open| !open.pending.is_empty());

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 
+import cookieSession from "cookie-session";
 import express from "express";
 import session from "express-session";
 import passport from "passport";
@@ -20,7 +21,21 @@ passport.serializeUser((user, done) => done(null, user.name));
 passport.deserializeUser((name, done) => done(null, accounts.has(name) ? { name } : false));
 
 const app = express();
-app.use(session({ secret: "chat-app-of-the-test-bench", resave: false, saveUninitialized: true }));
+// Where sessions live: on the `server`, there and set again with every answer (`rolling`), or in the `cookie`.
+const sessions = process.env.SESSIONS ?? "server";
+const secret = "chat-app-of-the-test-bench";
+if (sessions === "cookie") {
+  app.use(cookieSession({ name: "chat", keys: [secret], maxAge: 30 * 60 * 1000 }));
+  // passport asks for what this kind of session has no need of.
+  app.use((request, response, next) => {
+    request.session.regenerate = (done) => done();
+    request.session.save = (done) => done();
+    next();
+  });
+} else {
+  const rolling = sessions === "rolling" ? { rolling: true, cookie: { maxAge: 30 * 60 * 1000 } } : {};
+  app.use(session({ secret, resave: false, saveUninitialized: true, ...rolling }));
+}
 app.use(passport.initialize());
 app.use(passport.session());
 

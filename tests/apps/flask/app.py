@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from cachelib import FileSystemCache
 from flask import Flask
 from flask import Response
 from flask import flash
@@ -26,9 +27,17 @@ from flask_login import current_user
 from flask_login import login_required
 from flask_login import login_user
 from flask_login import logout_user
+from flask_session import Session
 
 app = Flask(__name__)
 app.secret_key = os.environ.get("SECRET_KEY", "notes-app-of-the-test-bench")
+
+# Where sessions live: `signed` in the cookie, `permanent` there and signed anew with every answer, or on the `server`.
+SESSIONS = os.environ.get("SESSIONS", "signed")
+if SESSIONS == "server":
+    app.config["SESSION_TYPE"] = "cachelib"
+    app.config["SESSION_CACHELIB"] = FileSystemCache(tempfile.mkdtemp(prefix="notes-sessions-"))
+    Session(app)
 
 FILES = Path(os.environ.get("FILES") or tempfile.mkdtemp(prefix="notes-"))
 ACCOUNTS = {"nora": "nora-keeps-notes", "otto": "otto-keeps-notes"}
@@ -72,6 +81,12 @@ def load_account(name):
 
 def page(body, **values):
     return render_template_string(PAGE, body=render_template_string(body, **values))
+
+
+@app.before_request
+def stay():
+    if SESSIONS == "permanent":
+        session.permanent = True
 
 
 @app.get("/")

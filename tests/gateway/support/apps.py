@@ -33,10 +33,11 @@ def _on_port(name, command, port, folder, logs, **environment):
     return App(process, f"http://127.0.0.1:{port}")
 
 
-def flask(logs):
+def flask(logs, sessions="signed"):
     """Flask's development server: closes every connection after its answer."""
-    port = free_port()
-    return _on_port("flask", [sys.executable, "app.py"], port, APPS / "flask", logs, PORT=str(port))
+    port, name = free_port(), f"flask-{sessions}"
+    more = {"PORT": str(port), "SESSIONS": sessions}
+    return _on_port(name, [sys.executable, "app.py"], port, APPS / "flask", logs, **more)
 
 
 def gunicorn(logs):
@@ -65,9 +66,10 @@ def gunicorn_tls(logs, cert, key):
     return app
 
 
-def express(logs):
-    port = free_port()
-    return _on_port("express", [shutil.which("node"), "app.js"], port, APPS / "express", logs, PORT=str(port))
+def express(logs, sessions="server"):
+    port, name = free_port(), f"express-{sessions}"
+    more = {"PORT": str(port), "SESSIONS": sessions}
+    return _on_port(name, [shutil.which("node"), "app.js"], port, APPS / "express", logs, **more)
 
 
 def _accepts_unix(path):
