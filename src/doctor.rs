@@ -1,8 +1,8 @@
 //! A site looked at from outside: how its sessions measure up, what shows it, and which setting mends it.
 //!
-//! Looking (`look`, `client`) and judging (`check`) are apart: looking notes [what was seen](seen), and checks are pure
+//! Looking (`look`, `client`) and judging (`check`) are apart: looking notes what was seen, and checks are pure
 //! functions over it. The site may be anybody's, so nothing it says is believed to be harmless: `client` bounds it, and
-//! [`shown`] is the only way from its bytes into a report.
+//! `shown` is the only way from its bytes into a report.
 
 pub mod active;
 pub mod catalogue;
