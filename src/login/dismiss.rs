@@ -70,18 +70,27 @@ impl Login {
         loop {
             let page = self.sessions.list(from.as_ref(), PAGE, self.clock.now()).await?;
             let mut strangers = page.sessions;
-            strangers.retain(|session| !self.vouches_for(session.user()));
+            strangers.retain(|session| !self.may_stay(session.user()));
             if !strangers.is_empty() {
                 // Another gateway may know a newer file, and have begun them by that.
                 self.look_at_users(&mut None).await;
             }
-            strangers.retain(|session| !self.vouches_for(session.user()));
+            strangers.retain(|session| !self.may_stay(session.user()));
             self.sessions.end_each(&strangers, Why::UserRemoved).await?;
             from = page.next;
             if from.is_none() {
                 return Ok(());
             }
         }
+    }
+
+    /// Gateways that share a store should share the users file. Where each has a file of its own the same password has
+    /// another salt in each, and a session of another gateway would look as if its password had been changed.
+    fn may_stay(&self, user: &User) -> bool {
+        if !self.sessions.is_shared() {
+            return self.vouches_for(user);
+        }
+        self.directory.account(&user.name).is_some_and(|account| account.grants_rights_of(user))
     }
 
     fn vouches_for(&self, user: &User) -> bool {

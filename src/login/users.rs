@@ -41,12 +41,20 @@ impl Account {
     pub(crate) fn goes_on_as(&self, new: &Self) -> bool {
         let (old, own) = (&self.user, &new.user);
         let barred = new.disabled || (new.must_change && !self.must_change);
-        !barred && same_rights(old, own)
+        let same_secret = old.credential() == own.credential();
+        !barred && same_secret && old.groups() == own.groups() && old.email() == own.email()
     }
 
     /// Whether a session that began for `user` may go on, by what the file says now.
     pub(crate) fn vouches_for(&self, user: &User) -> bool {
-        !self.disabled && !self.must_change && same_rights(&self.user, user)
+        self.grants_rights_of(user) && self.user.credential() == user.credential()
+    }
+
+    /// Likewise where nobody can tell whether its password is the one the session began with.
+    pub(crate) fn grants_rights_of(&self, user: &User) -> bool {
+        let own = &self.user;
+        let same = own.groups() == user.groups() && own.email() == user.email();
+        same && !self.disabled && !self.must_change
     }
 
     /// The account with another password.
@@ -59,11 +67,6 @@ impl Account {
     pub(crate) fn of(name: &str, entry: &Entry) -> Result<Self, Vec<(Option<&'static str>, String)>> {
         account(name, entry)
     }
-}
-
-/// Whether both have what a session is given for, and the rights it is given.
-fn same_rights(one: &User, other: &User) -> bool {
-    one.credential() == other.credential() && one.groups() == other.groups() && one.email() == other.email()
 }
 
 /// All accounts, as one immutable whole.
