@@ -17,6 +17,7 @@ from support.gateway import BINARY
 from support.gateway import run
 from support.process import Process
 from support.process import free_port
+from support.recorder import Recorder
 from support.recorder import answer
 from support.waiting import wait_until
 
@@ -158,6 +159,14 @@ def test_a_site_that_does_not_answer_is_1_and_says_so():
     done = run("doctor", f"http://127.0.0.1:{free_port()}", check=False)
     assert done.returncode == 1 and done.stdout == ""
     assert "cannot be looked at: /: cannot connect" in done.stderr
+
+
+@pytest.fixture
+def recorder():
+    """One of the test's own: what is said at the paths of whole pages would be said to all tests that come after."""
+    recorder = Recorder()
+    yield recorder
+    recorder.close()
 
 
 def test_only_the_named_host_is_asked_and_only_for_pages(recorder):
