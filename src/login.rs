@@ -15,6 +15,7 @@ mod password;
 pub mod policy;
 mod pool;
 mod prove;
+mod seen;
 mod sessions;
 mod signin;
 mod signout;
@@ -44,6 +45,7 @@ use crate::login::directory::Directory;
 use crate::login::form::Tokens;
 use crate::login::handover::Codes;
 use crate::login::pool::Pool;
+use crate::login::seen::Seen;
 use crate::login::target::Destination;
 use crate::login::target::Reason;
 use crate::login::target::Target;
@@ -115,6 +117,8 @@ pub struct Settings {
     pub same_site: SameSite,
     /// The users file.
     pub users: PathBuf,
+    /// Where it is kept which of its passwords were acted on.
+    pub seen: PathBuf,
     /// How guessing is slowed down.
     pub attempts: Attempts,
     /// What the page looks like.
@@ -140,6 +144,8 @@ pub struct Login {
     host: Option<LoginHost>,
     same_site: SameSite,
     directory: Directory,
+    /// Held while the sessions that began with old passwords are ended.
+    seen: tokio::sync::Mutex<Seen>,
     sessions: Arc<Sessions>,
     audit: Audit,
     clock: Clock,
@@ -175,6 +181,7 @@ impl Login {
             host: settings.host.clone(),
             same_site: settings.same_site,
             directory: Directory::open(&settings.users)?,
+            seen: tokio::sync::Mutex::new(Seen::open(&settings.seen)),
             sessions,
             audit,
             clock,

@@ -36,23 +36,45 @@ impl Login {
         for warning in &change.warnings {
             tracing::warn!("{warning}");
         }
+        if let Err(error) = self.end_changed(change, is_meant).await {
+            tracing::error!(
+                error = causes(&error),
+                "the sessions of a changed user could not be ended; it is tried again"
+            );
+            self.not_dismissed.notify_one();
+        }
+    }
+
+    async fn end_changed(&self, change: &Change, is_meant: impl Fn(&User) -> bool) -> Result<(), StoreError> {
         for name in &change.ended {
             self.throttle().reset(name.as_str());
-            if let Err(error) = self.sessions.end_user_where(name, Why::UserRemoved, &is_meant).await {
-                tracing::error!(
-                    error = causes(&error),
-                    "the sessions of a changed user could not be ended; it is tried again"
-                );
-                self.not_dismissed.notify_one();
-            }
         }
+        for name in &change.ended {
+            self.sessions.end_user_where(name, Why::UserRemoved, &is_meant).await?;
+        }
+        self.end_of_old_passwords().await
+    }
+
+    /// Ends the sessions of everybody whose password is another than when this was last done, here or before a restart,
+    /// unless they began with the new one.
+    async fn end_of_old_passwords(&self) -> Result<(), StoreError> {
+        let mut seen = self.seen.lock().await;
+        let current = self.directory.current();
+        for name in seen.changed(&current.users) {
+            self.sessions.end_user_where(&name, Why::UserRemoved, |user| !self.vouches_for(user)).await?;
+        }
+        if let Err(error) = seen.acted_on(&current.users) {
+            tracing::warn!("which passwords were acted on cannot be noted for the next start: {error}");
+        }
+        Ok(())
     }
 
     /// Ends every session that the users file does not vouch for: at the start, since the file may have changed while
     /// nothing ran (OUT-18), and again whenever the store could not be told of a change.
     pub async fn dismiss_strangers(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
-            let done = self.look_through().await;
+            let done = async { self.end_of_old_passwords().await.and(self.look_through().await) };
+            let done = done.await;
             let next = async {
                 match done {
                     Ok(()) => self.not_dismissed.notified().await,
@@ -85,7 +107,8 @@ impl Login {
     }
 
     /// Gateways that share a store should share the users file. Where each has a file of its own the same password has
-    /// another salt in each, and a session of another gateway would look as if its password had been changed.
+    /// another salt in each, and a session of another gateway would look as if its password had been changed: there
+    /// [`crate::login::seen`] knows whose was.
     fn may_stay(&self, user: &User) -> bool {
         if !self.sessions.is_shared() {
             return self.vouches_for(user);

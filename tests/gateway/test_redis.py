@@ -5,6 +5,7 @@ import os
 import secrets
 import statistics
 import time
+import zlib
 
 import pytest
 
@@ -343,7 +344,7 @@ def goes_through(pair, fail, recorder):
 @pytest.fixture
 def shared_users(make_gateway, work, recorder, request):
     """Two gateways on a server of their own, with one users file that `iris` and `jon` are in."""
-    name = f"users-{request.node.name[5:20]}"
+    name = f"users-{zlib.crc32(request.node.name.encode()):x}"
     users = work / f"{name}.yaml"
     for user in ("iris", "jon"):
         add_user(users, user, OLD)
@@ -372,12 +373,36 @@ def test_a_new_password_on_one_gateway_logs_nobody_out_on_the_other(shared_users
         assert at(gateway, here).is_in() and not at(gateway, elsewhere).is_in()
 
 
-def test_who_is_removed_while_the_server_cannot_be_asked_is_out_when_it_can(shared_users):
+def remove(users, name):
+    run("users", "remove", name, "--file", users)
+
+
+def give_another_password(users, name):
+    run("users", "passwd", name, "--file", users, stdin=f"{NEW}\n")
+
+
+CHANGES = pytest.mark.parametrize("change", [remove, give_another_password], ids=lambda change: change.__name__)
+
+
+@CHANGES
+def test_who_is_changed_while_nothing_runs_is_out_at_the_next_start(shared_users, change):
+    _, pair, users = shared_users
+    iris, jon = sign_in(pair.one, "iris"), sign_in(pair.other, "jon")
+    pair.stop()
+    change(users, "jon")
+    pair.start()
+    for gateway in (pair.one, pair.other):
+        wait_until(lambda gateway=gateway: at(gateway, jon).visit("/").status == 303, "jon is out", within=10)
+        assert at(gateway, iris).is_in()
+
+
+@CHANGES
+def test_who_is_changed_while_the_server_cannot_be_asked_is_out_when_it_can(shared_users, change):
     server, pair, users = shared_users
     iris, jon = sign_in(pair.one, "iris"), sign_in(pair.other, "jon")
     assert at(pair.other, iris).is_in() and at(pair.one, jon).is_in()
     server.freeze()
-    run("users", "remove", "jon", "--file", users)
+    change(users, "jon")
     for gateway in (pair.one, pair.other):
         wait_until(lambda gateway=gateway: "could not be ended" in gateway.logged(), "it has tried", within=15)
     server.thaw()

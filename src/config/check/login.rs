@@ -1,5 +1,6 @@
 //! How people log in.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,13 +24,16 @@ pub(crate) const PER_ACCOUNT: u64 = 5;
 /// Failures from one client network: enough for an office behind one address, hopeless for a guesser.
 pub(crate) const PER_ADDRESS: (u32, Duration) = (30, Duration::from_mins(15));
 
+/// What was acted on of the users file, in `state_dir`.
+const SEEN: &str = "users.seen";
+
 /// The login's own host, if it has one.
 pub(super) fn own_host(file: &LoginFile) -> Option<&Host> {
     file.host.as_ref()?.value.0.as_ref().map(|name| &name.0)
 }
 
 /// The login's settings, for these sites.
-pub(super) fn login(all: &File, sites: &[Site], check: &mut Check<'_>) -> Settings {
+pub(super) fn login(all: &File, sites: &[Site], state_dir: &Path, check: &mut Check<'_>) -> Settings {
     let file = &all.login;
     let needed = sites.iter().any(|site| site.login);
     let (per_address, per_address_window) =
@@ -41,6 +45,7 @@ pub(super) fn login(all: &File, sites: &[Site], check: &mut Check<'_>) -> Settin
         host: host(all, sites, check),
         same_site: session::same_site(&all.session),
         users: users(file, needed, check),
+        seen: state_dir.join(SEEN),
         attempts: Attempts {
             per_account: u32::try_from(per_account).unwrap_or(u32::MAX),
             per_address,

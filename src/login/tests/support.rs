@@ -90,6 +90,7 @@ impl Gateway {
             host: None,
             same_site: SameSite::Lax,
             users: path.clone(),
+            seen: directory.path().join("users.seen"),
             attempts: Attempts {
                 per_account: 5,
                 per_address: 30,
