@@ -157,6 +157,14 @@ struct SignedInPage<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "back.html")]
+struct BackPage<'a> {
+    frame: &'a Frame,
+    host: &'a str,
+    user: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "onward.html")]
 struct OnwardPage<'a> {
     frame: &'a Frame,
@@ -224,6 +232,12 @@ impl Pages {
     pub fn signed_in(&self, host: &str, user: &str, sites: &[String]) -> Response<Bytes> {
         let page = SignedInPage { frame: &self.frame, host, user, sites };
         self.answer(StatusCode::OK, &page)
+    }
+
+    /// Says to whoever signed in beside an open page of the app that they can go back to it.
+    pub fn back(&self, host: &str, user: &str) -> Response<Bytes> {
+        let frame = &self.frame;
+        self.answer(StatusCode::OK, &BackPage { frame, host, user })
     }
 
     /// Leads on to a path of the same host by a page of that host.
@@ -396,6 +410,7 @@ mod tests {
             pages.sessions(StatusCode::OK, &sessions(&row(), &[row()])),
             pages.signed_out("app.example", EVIL),
             pages.signed_in("login.example", EVIL, &[EVIL.to_owned()]),
+            pages.back("app.example", EVIL),
             pages.onward("app.example", EVIL),
             pages.resubmit(&resubmission(&[(EVIL.to_owned(), EVIL.to_owned())])),
             pages.error(&ErrorView::new(StatusCode::BAD_GATEWAY, EVIL)),

@@ -51,18 +51,21 @@ pub enum Action {
     Session,
     /// `session/extend`: the same, after moving the idle clock.
     SessionExtend,
+    /// `signed-in`: for whoever signed in beside an open page of the app.
+    SignedIn,
     /// `handover`: where the login's own host sends people back to.
     Handover,
 }
 
 impl Action {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Login,
         Self::Logout,
         Self::Password,
         Self::Sessions,
         Self::Session,
         Self::SessionExtend,
+        Self::SignedIn,
         Self::Handover,
     ];
 
@@ -78,7 +81,7 @@ impl Action {
         Self::ALL.into_iter().find(below)
     }
 
-    const fn path(self) -> &'static str {
+    pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::Login => "/.vestibule/login",
             Self::Logout => "/.vestibule/logout",
@@ -86,6 +89,7 @@ impl Action {
             Self::Sessions => "/.vestibule/sessions",
             Self::Session => "/.vestibule/session",
             Self::SessionExtend => "/.vestibule/session/extend",
+            Self::SignedIn => "/.vestibule/signed-in",
             Self::Handover => "/.vestibule/handover",
         }
     }
@@ -93,7 +97,7 @@ impl Action {
     const fn allow(self) -> &'static str {
         match self {
             Self::Login | Self::Logout | Self::Password | Self::Sessions => "GET, HEAD, POST",
-            Self::Session => "GET, HEAD",
+            Self::Session | Self::SignedIn => "GET, HEAD",
             Self::SessionExtend => "POST",
             Self::Handover => "GET",
         }
@@ -300,14 +304,20 @@ impl Login {
         let get = visit.method == Method::GET || visit.method == Method::HEAD;
         let post = visit.method == Method::POST;
         match visit.action {
-            Action::Session if get => Self::session_status(visit),
-            Action::SessionExtend if post => self.extend_session(visit),
+            Action::Session if get => self.session_status(visit).await,
+            Action::SessionExtend if post => self.extend_session(visit).await,
             Action::Session | Action::SessionExtend => self.wrong_method(visit),
             Action::Handover if visit.method != Method::GET => self.wrong_method(visit),
+            Action::SignedIn if !get => self.wrong_method(visit),
             Action::Login | Action::Logout | Action::Password | Action::Sessions if !(get || post) => {
                 self.wrong_method(visit)
             }
-            Action::Login | Action::Logout | Action::Password | Action::Sessions | Action::Handover
+            Action::Login
+            | Action::Logout
+            | Action::Password
+            | Action::Sessions
+            | Action::SignedIn
+            | Action::Handover
                 if !visit.is_document() =>
             {
                 let reason = "not_a_navigation";
@@ -323,6 +333,7 @@ impl Login {
             }
             Action::Login if get => self.show_login(visit).await,
             Action::Login => Box::pin(self.log_in(visit)).await,
+            Action::SignedIn => self.show_signed_in(visit),
             Action::Logout if get => self.ask_logout(visit),
             Action::Logout => self.log_out(visit).await,
             Action::Password if get => self.show_password(visit),
@@ -396,9 +407,12 @@ impl Login {
                 "method_not_allowed",
                 "This address does not know that method.",
             ),
-            Action::Login | Action::Logout | Action::Password | Action::Sessions | Action::Handover => {
-                self.fail(visit, StatusCode::METHOD_NOT_ALLOWED, None)
-            }
+            Action::Login
+            | Action::Logout
+            | Action::Password
+            | Action::Sessions
+            | Action::SignedIn
+            | Action::Handover => self.fail(visit, StatusCode::METHOD_NOT_ALLOWED, None),
         };
         answer.response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(visit.action.allow()));
         answer

@@ -63,7 +63,8 @@ fn stays_here(path: &str) -> bool {
     }
     let scheme_relative = segments.len() > 1 && segments.first().is_some_and(|first| first.is_empty());
     let own = segments.first().is_some_and(|first| first.eq_ignore_ascii_case(PREFIX.trim_matches('/')));
-    !scheme_relative && (!own || rest == ".vestibule/password" || rest == ".vestibule/sessions")
+    let shown = [".vestibule/password", ".vestibule/sessions", ".vestibule/signed-in"];
+    !scheme_relative && (!own || shown.contains(&rest))
 }
 
 /// Why somebody stands before the login page.
@@ -185,6 +186,7 @@ mod tests {
             "/a?b=c\u{e9}",
             "/.vestibule/password",
             "/.vestibule/sessions",
+            "/.vestibule/signed-in",
         ] {
             assert_eq!(Target::parse(good).as_ref().map(Target::as_str), Some(good), "{good:?} was lost");
         }

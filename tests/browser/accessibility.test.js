@@ -76,6 +76,11 @@ const ways = {
     await page.getByRole("status").waitFor();
     await other.close();
   },
+  "signed in beside an open page": async (page) => {
+    await enter(page);
+    await page.goto(bench.url("/.vestibule/signed-in"));
+    await page.getByRole("status").waitFor();
+  },
   "one more step": async (page) => {
     // It would go on at once by itself.
     await page.addInitScript(() => { HTMLFormElement.prototype.submit = () => undefined; });

@@ -136,6 +136,16 @@ impl<S: Store> Sessions<S> {
         self.read_again(&here).await
     }
 
+    /// Asks when a session was last seen by others who share the store, for somebody who is to be told how long it has.
+    pub async fn ask_last_seen(&self, session: &Session) -> Result<(), StoreError> {
+        if self.store.is_shared()
+            && let Some(seen) = self.store.last_seen(session).await?
+        {
+            session.seen_elsewhere(seen);
+        }
+        Ok(())
+    }
+
     /// Compares sessions that are in use here with the store's.
     pub(super) async fn read_again(&self, sessions: &[Arc<Session>]) -> Result<(), StoreError> {
         for some in sessions.chunks(STEP) {
