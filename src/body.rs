@@ -1,4 +1,5 @@
-//! Bodies as they pass through: a request's on its way to the app, with its limit and without its trailers.
+//! Bodies as they pass through: a request's on its way to the app, with its limit and without its trailers; and a page's on
+//! its way back ([`appended`]).
 //!
 //! Nothing is gathered: each frame goes on as it came, and the reader's pace is the writer's.
 
@@ -19,6 +20,7 @@ use hyper::body::Incoming;
 
 use crate::body::pace::Pace;
 
+pub mod appended;
 mod pace;
 
 /// Why a request's body could not be passed on to its end.

@@ -1,7 +1,9 @@
 //! Header fields in and out, as pure functions over a `HeaderMap`.
 
 pub mod app_cookies;
+pub mod appended;
 pub mod cookies;
+pub mod csp;
 pub mod forwarded;
 pub mod harden;
 pub mod hop;

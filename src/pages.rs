@@ -6,6 +6,7 @@
 mod error;
 mod look;
 mod sessions;
+pub mod warning;
 
 use askama::Template;
 use bytes::Bytes;

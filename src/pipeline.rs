@@ -19,6 +19,7 @@ mod resubmit;
 mod told;
 mod tunnel;
 mod visitor;
+mod warn;
 
 use std::fmt;
 use std::rc::Rc;
@@ -34,6 +35,7 @@ use crate::net::TrustedProxies;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::exchange::RequestIds;
 use crate::pipeline::fault::caught;
+use crate::pipeline::own::Place;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::route::LoginHost;
@@ -152,7 +154,10 @@ impl Gateway {
         };
         if let Some(page) = own::page(&path, exchange.uri.path()) {
             let desk = self.desk(exchange)?;
-            let action = page?;
+            let action = match page? {
+                Place::Page(action) => action,
+                Place::Script => return Ok(warn::script(&head)),
+            };
             self.find_session(visitor, exchange, (&desk.lifetime, &desk.session), &head.headers).await?;
             if action.is_use() {
                 self.touch(exchange, desk.session.activity, &head.headers);

@@ -14,6 +14,7 @@ use crate::headers::harden::ResponsePolicy;
 use crate::headers::harden::SiteData;
 use crate::identity::headers::IdentityHeaders;
 use crate::net::Host;
+use crate::pages::warning::Before;
 use crate::session::Policy;
 use crate::session::lifetime::Lifetime;
 
@@ -60,6 +61,8 @@ pub struct Site {
     pub csrf: Csrf,
     /// How answers are hardened.
     pub responses: ResponsePolicy,
+    /// How long before its end people are warned of it, in pages of the app; nothing: they are not.
+    pub warning: Option<Before>,
     /// Whether service workers may be registered.
     pub service_workers: ServiceWorkers,
     /// Bytes of a request's body; nothing means no limit.
@@ -249,6 +252,7 @@ mod tests {
                 cookies: Arc::new(AppCookies::all(Keeping::Pass)),
                 clear_at_logout: Vec::new(),
             },
+            warning: None,
             service_workers: ServiceWorkers::Deny,
             body_limit: None,
             upstream: upstream::Settings {

@@ -98,6 +98,25 @@ pub fn is_navigation(headers: &HeaderMap, method: &Method) -> bool {
     page && asked
 }
 
+/// Whether the answer will be a page of its own in a browser's window, as far as the browser says: no frame, no part of
+/// another page, nothing that a script fetches. A form that is sent asks for one too, of which only the browser's word
+/// tells. A page fetched ahead counts: it may be shown later.
+pub fn is_document(headers: &HeaderMap, method: &Method) -> bool {
+    let said = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
+    let by_script = said(&X_REQUESTED_WITH).is_some_and(|by| by.eq_ignore_ascii_case(b"XMLHttpRequest"));
+    match (said(&SEC_FETCH_DEST), said(&SEC_FETCH_MODE)) {
+        (Some(dest), mode) => {
+            let asks = [Method::GET, Method::HEAD, Method::POST].contains(method);
+            asks && dest == b"document" && mode.is_none_or(|mode| mode == b"navigate") && !by_script
+        }
+        (None, Some(mode)) if mode != b"navigate" => false,
+        (None, _) => {
+            let asks = [Method::GET, Method::HEAD].contains(method);
+            asks && mentions(headers, &ACCEPT, "text/html") && !by_script
+        }
+    }
+}
+
 /// Whether a person opened or sent this page, by whatever method: what pages do by themselves is not that.
 pub fn is_by_person(headers: &HeaderMap) -> bool {
     let asked = match headers.get(SEC_FETCH_MODE) {
@@ -209,6 +228,33 @@ mod tests {
             assert_eq!(is_navigation(&headers(&lines), &Method::GET), navigation, "{lines:?}");
             assert_eq!(is_navigation(&headers(&lines), &Method::HEAD), navigation, "{lines:?}");
             assert!(!is_navigation(&headers(&lines), &Method::POST), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_page_in_a_window_of_its_own_is_a_document() {
+        let (navigate, document) = (("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"));
+        let html = ("accept", "text/html,*/*;q=0.8");
+        for (lines, get, post) in [
+            (vec![navigate, document], true, true),
+            (vec![navigate, document, ("sec-purpose", "prefetch;prerender")], true, true),
+            (vec![document], true, true),
+            (vec![navigate, html], true, false),
+            (vec![html], true, false),
+            (vec![navigate], false, false),
+            (vec![], false, false),
+            (vec![("accept", "*/*")], false, false),
+            (vec![navigate, ("sec-fetch-dest", "iframe"), html], false, false),
+            (vec![("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty"), html], false, false),
+            (vec![("sec-fetch-mode", "cors"), document, html], false, false),
+            (vec![("sec-fetch-mode", "cors"), html], false, false),
+            (vec![html, ("x-requested-with", "xmlhttprequest")], false, false),
+            (vec![navigate, document, ("x-requested-with", "XMLHttpRequest")], false, false),
+        ] {
+            let lines_of = headers(&lines);
+            let is = |method| is_document(&lines_of, &method);
+            assert_eq!((is(Method::GET), is(Method::HEAD), is(Method::POST)), (get, get, post), "{lines:?}");
+            assert!(!is(Method::PUT), "{lines:?}");
         }
     }
 

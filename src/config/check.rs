@@ -17,6 +17,7 @@ mod store;
 mod tls;
 mod traps;
 mod upstream;
+mod warn;
 
 use std::path::Path;
 use std::path::PathBuf;

@@ -91,9 +91,11 @@ macro_rules! shape {
 
 pub(crate) mod site;
 pub(crate) mod store;
+pub(crate) mod warn;
 
 use crate::config::file::site::SiteFile;
 use crate::config::file::store::StoreFile;
+use crate::config::file::warn::WarnFile;
 
 shape! {
     /// The configuration of the Vestibule session gateway.
@@ -196,6 +198,8 @@ shape! {
         activity: Activity,
         /// What a session is tied to: `[user_agent]` asks for a new login in another kind of browser. Default: [].
         bind: Vec<Given<BindWord>>,
+        /// Warns people in the app's pages before their session ends, and lets them stay: `true`, how long before it is idle, or a block. Default: false.
+        warn: WarnFile,
         /// Where sessions are kept: on `disk` in `state_dir`, in a file `{ disk: PATH }`, on a server that gateways share `{ redis: … }`, or in `memory`, where a restart ends them. Default: disk.
         store: StoreFile,
     }

@@ -204,6 +204,14 @@ pub fn own_page(headers: &mut HeaderMap, hsts: &Hsts, transport: Transport) {
     headers.insert(CACHE_CONTROL, NO_STORE);
 }
 
+/// [`harden`] for a script of ours that the app's pages load: it is the same for everybody, and says itself how long it is
+/// kept.
+pub fn own_script(headers: &mut HeaderMap, hsts: &Hsts, transport: Transport) {
+    transport_security(headers, hsts, transport);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CORP, SAME_ORIGIN);
+}
+
 /// Parts a page of ours for good from a page of the app's that opened its window. With `same-origin` a page of the same
 /// origin keeps a hold on it by saying `same-origin` too; what parts these as well is known to Chromium since 131, and
 /// whoever does not know it would not part any, so it is said to none but those.

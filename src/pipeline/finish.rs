@@ -75,6 +75,14 @@ impl Gateway {
         let transport = exchange.transport;
         let status = reply.response.status();
         let headers = reply.response.headers_mut();
+        if reply.voice == Voice::Script {
+            let site = exchange.site.as_ref();
+            return harden::own_script(
+                headers,
+                site.map_or(&Hsts::Off, |site| &site.responses.hsts),
+                transport,
+            );
+        }
         let (Some(site), Some(authority)) = (&exchange.site, exchange.authority()) else {
             // Nobody knows whether the site that was meant promises anything. The login's own host promises what sites
             // do where nothing else is said.
@@ -82,7 +90,9 @@ impl Gateway {
             return harden::own_page(headers, &hsts, transport);
         };
         let privacy = match reply.voice {
-            Voice::Own => return harden::own_page(headers, &site.responses.hsts, transport),
+            Voice::Own | Voice::Script => {
+                return harden::own_page(headers, &site.responses.hsts, transport);
+            }
             Voice::App { protected: true } => Privacy::Protected,
             Voice::App { protected: false } if exchange.session().is_some() => Privacy::Personal,
             Voice::App { protected: false } => Privacy::Public,

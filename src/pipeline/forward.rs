@@ -37,6 +37,7 @@ use crate::pipeline::reply::ReplyBody;
 use crate::pipeline::resubmit;
 use crate::pipeline::tunnel;
 use crate::pipeline::tunnel::Handshake;
+use crate::pipeline::warn;
 use crate::route::Site;
 use crate::telemetry::audit::Event;
 use crate::upstream::AnswerBody;
@@ -63,6 +64,7 @@ impl Gateway {
         }
         let left = left::line_of(&head.headers);
         let mut kept = self.kept(exchange, &site.responses.cookies, (site, &head)).await?;
+        let warned = warn::ask(exchange, site, &mut head);
         let handshake = self.rewrite_head(exchange, site, &mut head, browser_side)?;
         // One line at most: `rewrite_head` has joined them.
         let carried = match &mut kept {
@@ -84,7 +86,9 @@ impl Gateway {
             },
         };
         let cookies = self.take_out(exchange, kept, response.headers_mut()).await;
-        let reply = Reply::app(self.receive(exchange, site, response), protected);
+        let response = self.receive(exchange, site, response);
+        let response = warn::add(exchange, site, warned.as_ref(), response);
+        let reply = Reply::app(response, protected);
         Ok(Reply { cookies, carried, left, ..reply })
     }
 

@@ -24,6 +24,7 @@ use crate::login;
 use crate::login::Action;
 use crate::login::SessionCookie;
 use crate::login::Visit;
+use crate::pages::warning;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::kept::visitor::Visitors;
@@ -38,9 +39,17 @@ const FORM_BYTES: usize = 16 * 1024;
 /// How long a form may take to arrive.
 const FORM_TIME: Duration = Duration::from_secs(10);
 
+/// What is at a path of ours.
+pub(crate) enum Place {
+    /// A page, or what a page's scripts ask for.
+    Page(Action),
+    /// The script that warns of a session's end, which is nobody's.
+    Script,
+}
+
 /// Our page at `path`: nothing if the path is an app's, an error if it is ours and there is no such page. `raw` is
 /// the same path as it was written: ours have one spelling.
-pub(crate) fn page(path: &CanonicalPath, raw: &str) -> Option<Result<Action, Reject>> {
+pub(crate) fn page(path: &CanonicalPath, raw: &str) -> Option<Result<Place, Reject>> {
     let path = path.as_str();
     let prefix = login::PREFIX.trim_end_matches('/');
     let (first, rest) = path.split_at_checked(prefix.len())?;
@@ -48,7 +57,10 @@ pub(crate) fn page(path: &CanonicalPath, raw: &str) -> Option<Result<Action, Rej
     if !first.eq_ignore_ascii_case(prefix) || !(rest.is_empty() || rest.starts_with('/')) {
         return None;
     }
-    let named = || Action::of(rest.strip_prefix('/')?);
+    let named = || {
+        let page = Action::of(rest.strip_prefix('/')?).map(Place::Page);
+        page.or_else(|| (path == warning::SCRIPT).then_some(Place::Script))
+    };
     Some((first == prefix && path == raw).then(named).flatten().ok_or(Reject::NotFound))
 }
 

@@ -15,6 +15,7 @@ use http_body::Frame;
 use http_body::SizeHint;
 use tokio::time::Sleep;
 
+use crate::body::appended::Appended;
 use crate::clock::Clock;
 use crate::login::SessionCookie;
 use crate::pipeline::finish::Account;
@@ -31,6 +32,8 @@ use crate::upstream::AnswerError;
 pub(crate) enum Voice {
     /// The gateway itself.
     Own,
+    /// Our script for the app's pages, the same for everybody.
+    Script,
     /// The app; `protected` says that the answer is for logged-in people only.
     App {
         /// Only for logged-in people.
@@ -90,6 +93,8 @@ pub struct ReplyBody {
 enum Content {
     Full(Option<Bytes>),
     App(AnswerBody),
+    /// What the app streams, and something of ours behind it.
+    Page(Box<Appended<AnswerBody>>),
 }
 
 impl ReplyBody {
@@ -112,6 +117,15 @@ impl ReplyBody {
         Self { content: Content::App(body), begun: false, bond, account: None }
     }
 
+    /// With `tail` after what the app streams.
+    pub(crate) fn with_tail(self, tail: Bytes) -> Self {
+        let content = match self.content {
+            Content::App(body) => Content::Page(Box::new(Appended::new(body, tail))),
+            content @ (Content::Full(_) | Content::Page(_)) => content,
+        };
+        Self { content, ..self }
+    }
+
     /// Counts what is sent, and writes the log line when all of it is.
     pub(crate) fn accounted(mut self, account: Box<Account>) -> Self {
         self.account = Some(account);
@@ -121,11 +135,16 @@ impl ReplyBody {
     fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         match &mut self.content {
             Content::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::App(body) => Pin::new(body)
-                .poll_frame(context)
-                .map(|frame| frame.map(|frame| frame.map_err(StreamError::App))),
+            Content::App(body) => of_app(Pin::new(body).poll_frame(context)),
+            Content::Page(body) => of_app(Pin::new(body).poll_frame(context)),
         }
     }
+}
+
+fn of_app(
+    polled: Poll<Option<Result<Frame<Bytes>, AnswerError>>>,
+) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+    polled.map(|frame| frame.map(|frame| frame.map_err(StreamError::App)))
 }
 
 /// Why a body broke off. The browser sees an incomplete answer: there is no last chunk, or a reset stream.
@@ -181,6 +200,7 @@ impl Body for ReplyBody {
         match &self.content {
             Content::Full(bytes) => bytes.is_none(),
             Content::App(body) => body.is_end_stream(),
+            Content::Page(body) => body.is_end_stream(),
         }
     }
 
@@ -188,6 +208,7 @@ impl Body for ReplyBody {
         match &self.content {
             Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Content::App(body) => body.size_hint(),
+            Content::Page(body) => body.size_hint(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::config::check::identity;
 use crate::config::check::rules;
 use crate::config::check::session;
 use crate::config::check::upstream;
+use crate::config::check::warn;
 use crate::config::file::File;
 use crate::config::file::site::HeadersFile;
 use crate::config::file::site::SiteFile;
@@ -62,14 +63,17 @@ fn site(
     let mount = file.path.as_ref().map_or_else(|| "/".to_owned(), |path| mount(path, check));
     let lifetime = clocks::of_site(&file.session, &all.session, login, check);
     session::within(&file.session, lifetime, check);
+    let warning = warn::before(&file.session, &all.session, lifetime, check);
+    let mode = file.mode.as_ref().map_or(Mode::Enforce, |given| given.value);
     Site {
         id,
-        mode: file.mode.as_ref().map_or(Mode::Enforce, |given| given.value),
+        mode,
         login,
         lifetime,
         session: session::policy(&file.session, &all.session, check),
         csrf: file.csrf.as_ref().map_or(Csrf::SameOrigin, |given| given.value),
         responses: responses(file, check),
+        warning: warning.filter(|_| login && mode == Mode::Enforce),
         service_workers: file.service_workers.as_ref().map_or(ServiceWorkers::Deny, |given| given.value),
         body_limit: own_body.and_then(|given| given.value.0.as_ref()).map(|size| size.0),
         rules: rules::rules(file, login, &mount, check),

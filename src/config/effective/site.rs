@@ -22,6 +22,7 @@ use crate::config::words::AllowWord;
 use crate::config::words::Choice;
 use crate::headers::app_cookies::AppCookies;
 use crate::headers::harden::Hsts;
+use crate::pages::warning::Before;
 use crate::route::Site;
 use crate::session::Bind;
 use crate::session::Policy;
@@ -176,6 +177,9 @@ fn sessions(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
     let origin = Origin::merged(own.bind.as_ref(), of_all.bind.as_ref());
     let bound = if bind == Bind::UserAgent { "user_agent" } else { "nothing" };
     table.row("session.bind", bound, origin);
+    let origin = Origin::merged(own.warn.as_ref(), of_all.warn.as_ref());
+    let before = |before: Before| format!("idle {}, absolute {}", time(before.idle), time(before.absolute));
+    table.row("session.warn", site.warning.map_or_else(|| "false".to_owned(), before), origin);
 }
 
 /// Where a limit comes from: what a site itself has, its profile included, goes before what all sites have.

@@ -9,6 +9,7 @@ use crate::access::rules;
 use crate::access::rules::CrossSite;
 use crate::access::rules::Unauthenticated;
 use crate::config::file::IdentityFile;
+use crate::config::file::warn::WarnFile;
 use crate::config::findings::Findings;
 use crate::config::read;
 use crate::config::read::Given;
@@ -160,6 +161,8 @@ shape! {
         activity: session::Activity,
         /// What a session is tied to: `[user_agent]` asks for a new login in another kind of browser.
         bind: Vec<Given<BindWord>>,
+        /// Warns people in the app's pages before their session ends, and lets them stay: `true`, how long before it is idle, or a block.
+        warn: WarnFile,
     }
     later ["resume_window"]
 }

@@ -15,7 +15,7 @@ export const output = resolve(process.env.TEST_OUTPUT ?? join(root, "tests/outpu
 
 export const password = "alice walks quietly past nineteen turnips";
 
-/// An app that remembers what it was asked, and answers with a page that says for whom.
+/// An app that remembers what it was asked, and answers with a page that says for whom; the page may set fields of its head.
 export class Witness {
   constructor(page) {
     this.seen = [];
@@ -25,7 +25,7 @@ export class Witness {
       request.on("end", () => {
         this.seen.push({ method: request.method, url: request.url, headers: request.headers, body });
         response.setHeader("Content-Type", "text/html; charset=utf-8");
-        response.end(page(request));
+        response.end(page(request, response));
       });
     });
   }

@@ -15,13 +15,13 @@ const screens = join(output, "screens");
 
 export const cookieName = "__Host-Http-session";
 
-export function launch(certificateHash) {
+export function launch(certificateHash, options = {}) {
   const args = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP *.test 127.0.0.1",
   ];
   if (certificateHash) args.push(`--ignore-certificate-errors-spki-list=${certificateHash}`);
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args, ...options });
 }
 
 /// A browser profile of its own.

@@ -1,0 +1,324 @@
+// The warning before a session ends, in pages of apps that know nothing of it, with clocks of seconds.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { binary, password, startBench, startNotes, Witness } from "./support/bench.js";
+import { assertAccessible, atLogin, launch, profile, screenshot, signIn, signOut } from "./support/browser.js";
+import { freePort, Program, waitUntil } from "./support/processes.js";
+
+const folder = mkdtempSync(join(tmpdir(), "vestibule-warning-"));
+const users = join(folder, "users.yaml");
+const clocks = { idle_timeout: "8s", absolute_timeout: "5m", warn: { idle: "5s", absolute: "20s" } };
+const brief = { idle_timeout: "25s", absolute_timeout: "25s", warn: { idle: "1s", absolute: "20s" } };
+
+let notes;
+let chat;
+let app;
+let bench;
+let browser;
+before(async () => {
+  for (const name of ["alice", "bob"]) {
+    execFileSync(binary, ["users", "add", name, "--file", users], { input: `${password}\n` });
+  }
+  notes = await startNotes();
+  const port = await freePort();
+  const express = resolve(import.meta.dirname, "../apps/express");
+  chat = new Program(process.execPath, ["app.js"], { cwd: express, env: { ...process.env, PORT: String(port) } });
+  await chat.listening(port);
+  app = await new Witness(anyPage).start();
+  const upstream = `http://127.0.0.1:${app.port}`;
+  const sites = [
+    { hosts: ["notes.test"], upstream: notes.upstream, session: clocks },
+    { hosts: ["express.test"], upstream: `http://127.0.0.1:${port}`, session: clocks },
+    { hosts: ["pages.test"], upstream, session: clocks, headers: { cache: "app" } },
+    { hosts: ["ending.test"], upstream, session: brief },
+  ];
+  bench = await startBench({ sites, login: { password: { users } } });
+  browser = await launch(bench.certificateHash);
+});
+after(async () => {
+  await browser?.close();
+  await bench?.stop();
+  await Promise.all([notes?.stop(), chat?.stop(), app?.stop()]);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/// A page whose query says what its head and body are.
+function anyPage(request, response) {
+  const query = new URL(request.url, "http://app").searchParams;
+  for (const policy of query.getAll("csp")) response.appendHeader("Content-Security-Policy", policy);
+  if (query.has("cache")) response.setHeader("Cache-Control", query.get("cache"));
+  return `<!doctype html><html lang="en" dir="${query.get("dir") === "rtl" ? "rtl" : "ltr"}"><head><title>A page</title></head>
+    <body><main><h1>A page of the app</h1><p id="who">${request.headers["x-forwarded-user"]}</p>
+    <label>Text <textarea id="text"></textarea></label> <a href="/elsewhere">Elsewhere</a>
+    <dialog id="modal"><p>The app's own dialog</p></dialog></main>${query.get("tail") ?? ""}`;
+}
+
+async function open(t, host, path = "/", options = {}) {
+  const context = await profile(browser, options);
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const errors = [];
+  page.on("console", (message) => {
+    const icon = message.location().url.endsWith("/favicon.ico");
+    if (message.type() === "error" && !icon) errors.push(message.text());
+  });
+  page.on("pageerror", (error) => errors.push(String(error)));
+  await page.goto(bench.url(path, host));
+  await signIn(page);
+  return { context, page, errors, url: (place) => bench.url(place, host) };
+}
+
+const dialog = (page) => page.getByRole("alertdialog");
+const warned = (page, title = "Are you still there?") => page.getByRole("alertdialog", { name: title }).waitFor();
+const gone = (page) => dialog(page).waitFor({ state: "hidden" });
+const focused = (page) => page.evaluate(() => {
+  let at = document.activeElement;
+  while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+  return at?.id || at?.textContent;
+});
+
+const clocksOf = (page) => page.evaluate(() => fetch("/.vestibule/session").then((answer) => answer.json()));
+
+async function logInToNotes(page) {
+  await page.goto(bench.url("/login", "notes.test"));
+  await page.fill("input[name=name]", "nora");
+  await page.fill("input[name=secret]", "nora-keeps-notes");
+  await page.click("button");
+  await page.waitForSelector("#who");
+}
+
+test("one key keeps somebody signed in, ten times in a row, and left alone the session ends", async (t) => {
+  const { page, context, errors } = await open(t, "notes.test");
+  await logInToNotes(page);
+  for (let time = 0; time < 10; time += 1) {
+    await warned(page);
+    assert.equal(await focused(page), "Stay signed in");
+    await page.keyboard.press("Enter");
+    await gone(page);
+  }
+  await page.fill("input[name=text]", "half a thought");
+  await page.evaluate(() => document.activeElement.blur());
+  await warned(page);
+  await warned(page, "You are signed out");
+  assert.equal(await page.inputValue("input[name=text]"), "half a thought");
+
+  // In a tab of its own, and what was typed is still there to be sent.
+  const [tab] = await Promise.all([context.waitForEvent("page"), page.keyboard.press("Enter")]);
+  await atLogin(tab);
+  await signIn(tab);
+  await tab.getByRole("heading", { name: "You are signed in" }).waitFor();
+  await tab.close();
+  await page.bringToFront();
+  await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await gone(page);
+  assert.equal(await page.inputValue("input[name=text]"), "half a thought");
+  await page.press("input[name=text]", "Enter");
+  await page.getByText("half a thought").waitFor();
+  assert.deepEqual(errors, []);
+});
+
+test("an Express app's pages warn as well", async (t) => {
+  const { page } = await open(t, "express.test");
+  await warned(page);
+  await page.getByRole("button", { name: "Stay signed in" }).click();
+  await gone(page);
+});
+
+test("whoever types goes on typing", async (t) => {
+  const { page } = await open(t, "pages.test");
+  await page.focus("#text");
+  const typing = (async () => {
+    for (let letter = 0; letter < 60; letter += 1) await page.keyboard.type("a ", { delay: 50 });
+  })();
+  await warned(page);
+  assert.equal(await focused(page), "text");
+  await typing;
+  assert.equal(await page.inputValue("#text"), "a ".repeat(60));
+
+  // To it and back, and away, by keyboard alone.
+  await page.keyboard.press("F6");
+  assert.equal(await focused(page), await dialog(page).getByRole("button").first().textContent().catch(() => "Sign in"));
+  await page.keyboard.press("F6");
+  assert.equal(await focused(page), "text");
+  await page.keyboard.press("F6");
+  await page.keyboard.press("Escape");
+  await gone(page);
+  assert.equal(await focused(page), "text");
+});
+
+test("what is done in one tab is known in all", async (t) => {
+  const { page, context, url } = await open(t, "pages.test");
+  const other = await context.newPage();
+  await other.goto(url("/other"));
+  await Promise.all([warned(page), warned(other)]);
+  await other.getByRole("button", { name: "Stay signed in" }).click();
+  await Promise.all([gone(page), gone(other)]);
+
+  await Promise.all([warned(page), warned(other)]);
+  // A page opened in another tab is use, and nobody is asked whether they are there.
+  await Promise.all([gone(page), other.goto(url("/again"))]);
+
+  await signOut(other, url(""));
+  await warned(page, "You are signed out");
+  await other.goto(url("/more"));
+  await signIn(other, "bob");
+  await warned(page, "Somebody else is signed in");
+  assert.match(await dialog(page).textContent(), /made for alice, and now bob/);
+});
+
+test("at the end of the longest time one can sign in again beside the page", async (t) => {
+  const { page, context } = await open(t, "ending.test");
+  await page.fill("#text", "not yet finished");
+  await page.evaluate(() => document.activeElement.blur());
+  await warned(page, "Your session ends soon");
+  assert.equal(await dialog(page).getByRole("button", { name: "Stay signed in" }).count(), 0);
+  const began = await clocksOf(page);
+  const [tab] = await Promise.all([context.waitForEvent("page"), page.getByRole("link", { name: "Sign in again" }).click()]);
+  await atLogin(tab);
+  await signIn(tab);
+  await tab.getByRole("heading", { name: "You are signed in" }).waitFor();
+  const now = await clocksOf(page);
+  assert.ok(now.began > began.began && now.absolute_seconds_left > began.absolute_seconds_left);
+  await tab.close();
+  await page.bringToFront();
+  await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await gone(page);
+  assert.equal(await page.inputValue("#text"), "not yet finished");
+});
+
+describe("policies of the app's own", () => {
+  const nonce = "bm9uY2U";
+  const policies = {
+    "none": ["default-src 'none'"],
+    "self": ["default-src 'self'; object-src 'none'"],
+    "a nonce": [`default-src 'none'; script-src 'nonce-${nonce}' 'strict-dynamic'; connect-src 'self'`],
+    "strict-dynamic alone": ["script-src 'strict-dynamic'; connect-src 'none'"],
+    "several": ["script-src cdn.test, default-src 'none'", `script-src 'nonce-${nonce}'`],
+    "trusted types": ["default-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"],
+  };
+  for (const [name, csp] of Object.entries(policies)) {
+    test(`the warning needs no more than it is allowed: ${name}`, async (t) => {
+      const query = new URLSearchParams(csp.map((policy) => ["csp", policy]));
+      const { page, errors } = await open(t, "pages.test", `/?${query}`);
+      await warned(page);
+      await page.getByRole("button", { name: "Stay signed in" }).click();
+      await gone(page);
+      assert.deepEqual(errors, []);
+      // It is styled, too.
+      assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector("vestibule-warning")).position), "fixed");
+    });
+  }
+
+  test("a page in a sandbox, and one that forbids it itself, are as they were", async (t) => {
+    const meta = encodeURIComponent(`<meta http-equiv="Content-Security-Policy" content="script-src 'none'">`);
+    const { page, errors } = await open(t, "pages.test", "/?csp=sandbox");
+    assert.equal(await page.locator("script").count(), 0);
+    assert.deepEqual(errors, []);
+    await page.goto(bench.url(`/?tail=${meta}`, "pages.test"));
+    await page.waitForLoadState("load");
+    assert.equal(await page.locator("h1").textContent(), "A page of the app");
+  });
+});
+
+test("pages that end where nobody would end them come to no harm", async (t) => {
+  const { page, url } = await open(t, "pages.test");
+  for (const tail of ["<!-- a comment", "<template><p>", "<select><option>", "<table><tr><td>", "<a href=\"", "<svg><g>", "<style>p {"]) {
+    await page.goto(url(`/?tail=${encodeURIComponent(tail)}`));
+    assert.equal(await page.locator("h1").textContent(), "A page of the app", tail);
+    assert.doesNotMatch(await page.locator("body").innerText(), /vestibule/, tail);
+  }
+  await page.goto(url(`/?tail=${encodeURIComponent("<script>document.title = 'ran'")}`));
+  assert.equal(await page.title(), "A page");
+});
+
+test("it survives an app that replaces its body, freezes what is shared, and has a modal of its own", async (t) => {
+  const { page } = await open(t, "pages.test");
+  await page.evaluate(() => {
+    for (const type of [Object, Array, String, Promise, Map]) Object.freeze(type.prototype);
+    document.body.replaceWith(document.createElement("body"));
+    document.body.innerHTML = "<h1>Another view</h1><dialog id=modal><input id=inside></dialog>";
+    const style = document.createElement("style");
+    style.textContent = "* { display: none !important; color: red !important } html, body { display: block !important }";
+    document.head.append(style);
+    const script = document.createElement("script");
+    script.src = document.querySelector("script")?.src ?? "/.vestibule/warning.js";
+    document.head.append(script);
+  });
+  await warned(page);
+  assert.equal(await dialog(page).count(), 1);
+  await page.evaluate(() => { document.head.lastElementChild.previousElementSibling.remove(); document.getElementById("modal").showModal(); });
+  await waitUntil(() => page.evaluate(() => !!document.querySelector("dialog vestibule-warning")), "it moves into the modal");
+  await page.getByRole("button", { name: "Stay signed in" }).click();
+  await gone(page);
+});
+
+test("little is asked, and a server that cannot be reached is not an end", async (t) => {
+  const { page, url } = await open(t, "pages.test");
+  const asked = [];
+  page.on("request", (request) => { if (request.url().endsWith("/session")) asked.push(request.method()); });
+  await page.goto(url("/quiet"));
+  await warned(page);
+  assert.ok(asked.length <= 2, `${asked.length} requests before the warning`);
+  await page.route("**/.vestibule/session", (route) => route.fulfill({ status: 503, body: "busy" }));
+  await page.getByRole("alertdialog", { name: "Your session may have ended" }).waitFor();
+  await page.unroute("**/.vestibule/session");
+  await warned(page, "You are signed out");
+});
+
+test("without scripts the page is the app's own", async (t) => {
+  const { page } = await open(t, "pages.test", "/", { javaScriptEnabled: false });
+  assert.equal(await page.locator("h1").textContent(), "A page of the app");
+  assert.doesNotMatch(await page.locator("body").innerText(), /vestibule/);
+});
+
+test("a page that the browser kept for the Back button asks anew", async (t) => {
+  const kept = await launch(bench.certificateHash, { ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+  t.after(() => kept.close());
+  const context = await profile(kept);
+  const page = await context.newPage();
+  await page.goto(bench.url("/?cache=private", "pages.test"));
+  await signIn(page);
+  await page.fill("#text", "kept");
+  await page.waitForResponse((answer) => answer.url().endsWith("/.vestibule/session"));
+  await page.evaluate(() => { window.addEventListener("pageshow", (event) => { window.restored = event.persisted; }); });
+  await page.goto(bench.url("/.vestibule/logout", "pages.test"));
+  await page.click("form button");
+  await page.waitForLoadState("load");
+  await page.evaluate(() => history.go(-2));
+  await page.waitForURL("**/?cache=private", { waitUntil: "commit" });
+  assert.equal(await page.evaluate(() => window.restored), true);
+  await warned(page, "You are signed out");
+  assert.equal(await page.inputValue("#text"), "kept");
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`nobody is shut out of the warning, in ${colorScheme}`, async (t) => {
+    const { page, url } = await open(t, "pages.test", "/", { colorScheme, bypassCSP: true });
+    await warned(page);
+    await screenshot(page, `warning-idle-${colorScheme}`);
+    await assertAccessible(page, "idle");
+    await warned(page, "You are signed out");
+    await screenshot(page, `warning-over-${colorScheme}`);
+    await assertAccessible(page, "over");
+    await page.setViewportSize({ width: 320, height: 480 });
+    await page.goto(url("/?dir=rtl"));
+    await signIn(page);
+    await warned(page);
+    await screenshot(page, `warning-small-rtl-${colorScheme}`);
+    await assertAccessible(page, "small, from right to left");
+  });
+
+  test(`nor of that of the longest time, in ${colorScheme}`, async (t) => {
+    const { page } = await open(t, "ending.test", "/", { colorScheme, bypassCSP: true });
+    await page.focus("#text");
+    await warned(page, "Your session ends soon");
+    await screenshot(page, `warning-absolute-${colorScheme}`);
+    await assertAccessible(page, "absolute");
+  });
+}
