@@ -176,7 +176,8 @@ impl Clerk<'_> {
         let more = sessions.len() > limit;
         sessions.truncate(limit);
         let next = sessions.last().filter(|_| more).map(|last| Cursor::new(&last.id().to_bytes()));
-        self.tell("list_user", None, Context { user: Some(user.as_str()), ..self.context() });
+        let user = called(user);
+        self.tell("list_user", None, Context { user: Some(&user), ..self.context() });
         Ok(listing(&sessions, next.as_ref()))
     }
 
@@ -199,7 +200,8 @@ impl Clerk<'_> {
 
     async fn end_user(&self, user: &UserName) -> Done {
         let done = self.desk.sessions.end_user(user, Why::Administrator).await;
-        let context = Context { user: Some(user.as_str()), ..self.context() };
+        let user = called(user);
+        let context = Context { user: Some(&user), ..self.context() };
         self.tell("end_user", Some(ended(&done)), context);
         Ok(json(StatusCode::OK, &Ended { ended: done?, next: None }))
     }
@@ -236,9 +238,15 @@ impl Clerk<'_> {
 
     fn tell_of(&self, action: &'static str, ended: Option<usize>, session: &Session) {
         let reference = session.reference();
-        let (user, session) = (Some(session.user().name.as_str()), Some(reference.as_str()));
+        let user = called(&session.user().name);
+        let (user, session) = (Some(&*user), Some(reference.as_str()));
         self.tell(action, ended, Context { user, session, ..self.context() });
     }
+}
+
+/// A user's name for the audit log, which no host tells here whose it is.
+fn called(user: &UserName) -> String {
+    user.realm().map_or_else(|| user.to_string(), |realm| format!("{user} ({realm})"))
 }
 
 /// How many were ended, also where not all could be.

@@ -60,6 +60,9 @@ pub enum SessionsAction {
         /// Only this user's.
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
+        /// The site whose app's own login the user is of, as the list has it [default: the users file]
+        #[arg(long, value_name = "SITE", requires = "user")]
+        realm: Option<String>,
         /// So many at most.
         #[arg(long, value_name = "NUMBER")]
         limit: Option<usize>,
@@ -78,6 +81,9 @@ pub enum SessionsAction {
     EndUser {
         /// The user's name.
         name: String,
+        /// The site whose app's own login the user is of, as the list has it [default: the users file]
+        #[arg(long, value_name = "SITE")]
+        realm: Option<String>,
     },
     /// End all sessions: everybody must sign in again
     EndAll {
@@ -99,14 +105,14 @@ pub fn run(arguments: SessionsArgs) -> Result<(), Failure> {
         None => configured(arguments.config)?,
     });
     match action {
-        Checked::List { user, limit } => list(&socket, user.as_deref(), limit, json),
+        Checked::List { user, limit } => list(&socket, user.as_ref(), limit, json),
         Checked::Show(id) => show(&socket, &id, json),
         Checked::End(id) => {
             let ended: Ended = socket.ask("DELETE", &format!("/api/sessions/{id}"))?;
             tell(&ended, json, &format!("Session {id} is ended."))
         }
         Checked::EndUser(name) => {
-            let ended: Ended = socket.ask("DELETE", &format!("/api/sessions?user={}", encoded(&name)))?;
+            let ended: Ended = socket.ask("DELETE", &format!("/api/sessions?{}", of_user(&name)))?;
             tell(&ended, json, &format!("{} of {name} ended.", sessions(ended.ended)))
         }
         Checked::EndAll { yes } => {
@@ -120,22 +126,23 @@ pub fn run(arguments: SessionsArgs) -> Result<(), Failure> {
 
 /// An action whose ids and names can be meant.
 enum Checked {
-    List { user: Option<String>, limit: Option<usize> },
+    List { user: Option<UserName>, limit: Option<usize> },
     Show(String),
     End(String),
-    EndUser(String),
+    EndUser(UserName),
     EndAll { yes: bool },
 }
 
 impl Checked {
     fn new(action: SessionsAction) -> Result<Self, Failure> {
         Ok(match action {
-            SessionsAction::List { user, limit } => {
-                Self::List { user: user.as_deref().map(user_name).transpose()?, limit }
+            SessionsAction::List { user, realm, limit } => {
+                let user = user.map(|user| user_name(&user, realm.as_deref())).transpose()?;
+                Self::List { user, limit }
             }
             SessionsAction::Show { id } => Self::Show(session_id(&id)?),
             SessionsAction::End { id } => Self::End(session_id(&id)?),
-            SessionsAction::EndUser { name } => Self::EndUser(user_name(&name)?),
+            SessionsAction::EndUser { name, realm } => Self::EndUser(user_name(&name, realm.as_deref())?),
             SessionsAction::EndAll { yes } if yes || io::stdin().is_terminal() => Self::EndAll { yes },
             SessionsAction::EndAll { yes: _ } => {
                 return Err(Failure::Usage(
@@ -156,10 +163,19 @@ fn session_id(text: &str) -> Result<String, Failure> {
     })
 }
 
-fn user_name(text: &str) -> Result<String, Failure> {
-    UserName::parse(&name_of(text))
-        .map(|name| name.to_string())
-        .ok_or_else(|| Failure::Usage(format!("{text:?} is no user name")))
+/// Names of the users file are compared in one form; those of an app's login are as the app has them.
+fn user_name(text: &str, realm: Option<&str>) -> Result<UserName, Failure> {
+    let name = match realm {
+        Some(realm) => UserName::parse(text).map(|name| name.in_realm(realm)),
+        None => UserName::parse(&name_of(text)),
+    };
+    name.ok_or_else(|| Failure::Usage(format!("{text:?} is no user name")))
+}
+
+/// The part of a query that names a user.
+fn of_user(user: &UserName) -> String {
+    let realm = user.realm().map(|realm| format!("&realm={}", encoded(realm))).unwrap_or_default();
+    format!("user={}{realm}", encoded(user.as_str()))
 }
 
 /// Where the socket is by the configuration. Its warnings are for whoever runs the gateway, not for this.
@@ -184,7 +200,7 @@ fn configured(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     Ok(if there.exists() { there } else { here })
 }
 
-fn list(socket: &Socket, user: Option<&str>, limit: Option<usize>, json: bool) -> anyhow::Result<()> {
+fn list(socket: &Socket, user: Option<&UserName>, limit: Option<usize>, json: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let mut table = Table::default();
     let (mut shown, mut after) = (0, None);
@@ -193,7 +209,7 @@ fn list(socket: &Socket, user: Option<&str>, limit: Option<usize>, json: bool) -
         if most == 0 {
             break;
         }
-        let of_user = user.map(|user| format!("&user={}", encoded(user))).unwrap_or_default();
+        let of_user = user.map(|user| format!("&{}", of_user(user))).unwrap_or_default();
         let mut page: Listing =
             socket.ask("GET", &format!("/api/sessions?limit={most}{of_user}{}", behind(after.as_deref())))?;
         // A store may give more than it is asked for.

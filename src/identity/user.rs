@@ -2,9 +2,16 @@
 
 use std::fmt;
 
-/// A user's name as it is known to the login that vouches for it: the key of accounts, sessions and logs.
+/// A user's name together with the login that vouches for it: the key of accounts, sessions and logs.
+///
+/// Whoever the users file calls "alice" need not be whom an app's own login calls so: names of different realms are never
+/// equal, so that nothing that is looked up by a name can mistake one for the other. The gateway's own users are in no
+/// realm; those of an app's login are in one that is called as the site is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserName(Box<str>);
+
+/// Between a realm and a name: neither can contain it.
+const UNIT_SEPARATOR: char = '\u{1f}';
 
 impl UserName {
     /// At most so many characters are a name.
@@ -17,15 +24,39 @@ impl UserName {
         ((1..=Self::MAX_CHARS).contains(&length) && clean).then(|| Self(text.into()))
     }
 
-    /// The name as text.
+    /// The same name as the login of `realm` vouches for it. A realm is what a site is called: no text with control
+    /// characters.
+    #[must_use]
+    pub fn in_realm(&self, realm: &str) -> Self {
+        Self(format!("{realm}{UNIT_SEPARATOR}{}", self.as_str()).into())
+    }
+
+    /// The site whose own login vouches for the name; nothing: the gateway's users file does.
+    pub fn realm(&self) -> Option<&str> {
+        self.0.split_once(UNIT_SEPARATOR).map(|(realm, _)| realm)
+    }
+
+    /// The name as text, as it is called in its realm.
     pub fn as_str(&self) -> &str {
+        self.0.split_once(UNIT_SEPARATOR).map_or(&*self.0, |(_, name)| name)
+    }
+
+    /// Realm and name in one text, different for each: what stores sort by.
+    pub fn key(&self) -> &str {
         &self.0
+    }
+
+    /// The name of which this is the [`key`](Self::key).
+    pub fn from_key(key: &str) -> Option<Self> {
+        let Some((realm, name)) = key.split_once(UNIT_SEPARATOR) else { return Self::parse(key) };
+        let clean = !realm.is_empty() && !realm.chars().any(char::is_control);
+        Self::parse(name).filter(|_| clean).map(|name| name.in_realm(realm))
     }
 }
 
 impl fmt::Display for UserName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }
 
@@ -92,5 +123,30 @@ impl User {
     /// Whether the person is in `group`.
     pub fn is_in(&self, group: &str) -> bool {
         self.groups().iter().any(|own| &**own == group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_one_realm_is_none_of_another() {
+        let alice = UserName::parse("alice").unwrap();
+        let (wiki, shop) = (alice.in_realm("wiki.example/"), alice.in_realm("shop.example/"));
+        assert!(alice != wiki && wiki != shop);
+        for (name, realm) in [(&alice, None), (&wiki, Some("wiki.example/")), (&shop, Some("shop.example/"))]
+        {
+            assert_eq!((name.as_str(), name.realm(), name.to_string()), ("alice", realm, "alice".to_owned()));
+            assert_eq!(UserName::from_key(name.key()).as_ref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn nobody_can_write_a_realm_into_a_name() {
+        assert!(UserName::parse(UserName::parse("a").unwrap().in_realm("wiki.example/").key()).is_none());
+        for bad in ["", "\u{1f}", "r\u{1f}", "\u{1f}a", "r\u{1f}a\u{1f}b", "r\n\u{1f}a", "r\u{1f} a"] {
+            assert!(UserName::from_key(bad).is_none(), "{bad:?}");
+        }
     }
 }

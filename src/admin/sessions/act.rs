@@ -56,7 +56,7 @@ pub(crate) enum Refusal {
     #[error("the parameter `{0}` is twice there, or not understood, or not for this")]
     BadParameter(&'static str),
     /// A parameter has a name that none has.
-    #[error("the query has a parameter that is not known: there are user, limit, after, all and to")]
+    #[error("the query has a parameter that is not known: there are user, realm, limit, after, all and to")]
     UnknownParameter,
     /// It is not said what is to be ended.
     #[error("say what to end: ?user=NAME or ?all=true, and not both")]
@@ -76,7 +76,7 @@ pub(crate) enum Refusal {
 }
 
 /// What a query may say.
-const PARAMETERS: [&str; 5] = ["user", "limit", "after", "all", "to"];
+const PARAMETERS: [&str; 6] = ["user", "realm", "limit", "after", "all", "to"];
 
 impl Refusal {
     pub(crate) const fn status(self) -> StatusCode {
@@ -129,14 +129,14 @@ impl Act {
         }
         match *method {
             Method::GET => {
-                query.only(&["user", "limit", "after"])?;
+                query.only(&["user", "realm", "limit", "after"])?;
                 let limit = query.read("limit", |text| {
                     text.parse().ok().filter(|limit| (1..=LONGEST_PAGE).contains(limit))
                 })?;
                 Ok(Self::List { user: query.user()?, from: query.from()?, limit: limit.unwrap_or(PAGE) })
             }
             Method::DELETE => {
-                query.only(&["user", "all", "after"])?;
+                query.only(&["user", "realm", "all", "after"])?;
                 let all = query.read("all", |text| (text == "true").then_some(()))?;
                 match (query.user()?, all, query.from()?) {
                     (Some(user), None, None) => Ok(Self::EndUser(user)),
@@ -191,7 +191,13 @@ impl Query {
     }
 
     fn user(&self) -> Result<Option<UserName>, Refusal> {
-        self.read("user", UserName::parse)
+        let user = self.read("user", UserName::parse)?;
+        let named = |realm: &str| Some(realm.to_owned()).filter(|realm| !realm.chars().any(char::is_control));
+        match (user, self.read("realm", named)?) {
+            (user, None) => Ok(user),
+            (Some(user), Some(realm)) if !realm.is_empty() => Ok(Some(user.in_realm(&realm))),
+            (Some(_) | None, Some(_)) => Err(Refusal::BadParameter("realm")),
+        }
     }
 
     fn from(&self) -> Result<Option<Cursor>, Refusal> {
@@ -225,6 +231,10 @@ mod tests {
         assert_eq!(get("/api/sessions/00112233aabbccdd"), Act::Show(id));
         assert_eq!(delete("/api/sessions/00112233aabbccdd"), Act::End(id));
         assert_eq!(delete("/api/sessions?user=ann"), Act::EndUser(user("ann").unwrap()));
+        let of_app = UserName::parse("ann").map(|name| name.in_realm("wiki.example/"));
+        let asked = "/api/sessions?user=ann&realm=wiki.example%2F";
+        assert_eq!(delete(asked), Act::EndUser(of_app.clone().unwrap()));
+        assert_eq!(get(asked), Act::List { user: of_app, from: None, limit: 100 });
         assert_eq!(delete("/api/sessions?all=true"), Act::EndAll { from: None });
         let backup = parse(&Method::POST, "/api/store/backup?to=%2Fbackup%2Fa+b").unwrap();
         assert_eq!(backup, Act::Backup { to: "/backup/a b".into() });
@@ -251,6 +261,10 @@ mod tests {
             (Method::DELETE, "/api/sessions?usr=ann&all=true", Refusal::UnknownParameter),
             (Method::DELETE, "/api/sessions?user=", bad("user")),
             (Method::GET, "/api/sessions?user=%FF", bad("user")),
+            (Method::GET, "/api/sessions?user=wiki.example/%1Fann", bad("user")),
+            (Method::GET, "/api/sessions?realm=wiki.example/", bad("realm")),
+            (Method::GET, "/api/sessions?user=ann&realm=", bad("realm")),
+            (Method::DELETE, "/api/sessions?user=ann&realm=a%1Fb", bad("realm")),
             (Method::GET, "/api/sessions?limit=0", bad("limit")),
             (Method::GET, "/api/sessions?limit=1001", bad("limit")),
             (Method::GET, "/api/sessions?after=!", bad("after")),

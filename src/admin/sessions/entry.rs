@@ -14,6 +14,8 @@ pub struct Entry {
     pub id: String,
     /// Whose it is.
     pub user: String,
+    /// The site whose app's own login vouches for that name; nothing: the users file does.
+    pub realm: Option<String>,
     /// The address the login came from.
     pub client_address: String,
     /// What the browser said it is, as far as it is kept.
@@ -61,6 +63,7 @@ impl Entry {
         Self {
             id: session.reference().to_string(),
             user: session.user().name.to_string(),
+            realm: session.user().name.realm().map(str::to_owned),
             client_address: session.client().0.to_string(),
             user_agent: agent.map(str::to_owned),
             client: session.record().family().to_string(),

@@ -103,6 +103,7 @@ async fn a_session_is_told_of_without_what_would_open_it() {
     let expected = serde_json::json!({
         "id": session.id().to_string(),
         "user": "ann",
+        "realm": null,
         "client_address": "192.0.2.7",
         "user_agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
         "client": "Firefox on Linux",

@@ -44,6 +44,7 @@ pub(super) fn write_one(out: &mut impl Write, session: &Entry) -> io::Result<()>
     for (name, value) in [
         ("id", &*session.id),
         ("user", &plain(&session.user)),
+        ("realm", &plain(session.realm.as_deref().unwrap_or("users file"))),
         ("client", &*session.client),
         ("user agent", agent),
         ("address", &*session.client_address),
@@ -61,12 +62,18 @@ pub(super) fn write_one(out: &mut impl Write, session: &Entry) -> io::Result<()>
 fn cells(session: &Entry) -> [String; COLUMNS] {
     [
         session.id.clone(),
-        plain(&session.user),
+        plain(&of_realm(session)),
         session.client.clone(),
         session.client_address.clone(),
         to_the_second(&session.created_at),
         to_the_second(&session.last_seen_at),
     ]
+}
+
+/// A user of an app's own login is another than one of the same name in the users file.
+fn of_realm(session: &Entry) -> String {
+    let user = &session.user;
+    session.realm.as_ref().map_or_else(|| user.clone(), |realm| format!("{user} ({realm})"))
 }
 
 fn line(out: &mut impl Write, cells: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> io::Result<()> {
@@ -99,6 +106,7 @@ mod tests {
         Entry {
             id: "00112233aabbccdd".to_owned(),
             user: user.to_owned(),
+            realm: (user == "zoe").then(|| "wiki.example/".to_owned()),
             client_address: "192.0.2.7".to_owned(),
             user_agent: None,
             client: "Firefox on Linux".to_owned(),
@@ -120,7 +128,7 @@ mod tests {
 ID                USER          CLIENT            ADDRESS    SIGNED IN             LAST USED
 00112233aabbccdd  ann           Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
 00112233aabbccdd  Berta Müller  Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
-00112233aabbccdd  zoe           Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
+00112233aabbccdd  zoe (wiki.example/)  Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
 ";
         assert_eq!(text, expected);
     }

@@ -46,6 +46,7 @@ pub(crate) async fn run<S: Store>(new_store: impl AsyncFn() -> S) {
     remove_is_idempotent(&new_store().await).await;
     what_is_over_is_listed_until_removed(&new_store().await).await;
     the_user_index_is_a_set(&new_store().await).await;
+    a_user_of_one_realm_is_none_of_another(&new_store().await).await;
     many_are_listed_completely(&new_store().await).await;
 }
 
@@ -232,6 +233,33 @@ async fn the_user_index_is_a_set(store: &impl Store) {
     assert_eq!(ids().await, expected);
 }
 
+async fn a_user_of_one_realm_is_none_of_another(store: &impl Store) {
+    let users = ["ada", "wiki.example/\u{1f}ada", "shop.example/\u{1f}ada"];
+    for user in users {
+        let session = session_of(user, lifetime(), at(100));
+        create(store, &session).await;
+        assert_eq!(find(store, &session).await.unwrap().user(), session.user());
+    }
+    for user in users {
+        let [found] = &store.of_user(&name(user)).await.unwrap()[..] else { panic!("{user:?}") };
+        assert_eq!(found.user().name, name(user));
+        store.remove(found).await.unwrap();
+        assert!(store.of_user(&name(user)).await.unwrap().is_empty());
+    }
+    let (mut listed, mut from) = (0, None);
+    for user in users.into_iter().cycle().take(30) {
+        create(store, &session_of(user, lifetime(), at(100))).await;
+    }
+    loop {
+        let Page { sessions, next } = store.list(from.as_ref(), 7).await.unwrap();
+        (listed, from) = (listed + sessions.len(), next);
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, 30);
+}
+
 async fn many_are_listed_completely(store: &impl Store) {
     for _ in 0..2500 {
         create(store, &ada()).await;
@@ -272,7 +300,7 @@ fn ada() -> Arc<Session> {
 }
 
 fn name(text: &str) -> UserName {
-    UserName::parse(text).unwrap()
+    UserName::from_key(text).unwrap()
 }
 
 fn host() -> Host {

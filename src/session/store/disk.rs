@@ -235,7 +235,7 @@ impl Store for Disk {
         let entry = Entry {
             end: end(session, seen),
             seen: rows.write_seen(id, seen).to_vec(),
-            user: session.user().name.as_str().to_owned(),
+            user: session.user().name.key().to_owned(),
             hashes: hashes(&tokens),
             row: rows.write(session, &tokens, session.version()),
         };
@@ -281,7 +281,7 @@ impl Store for Disk {
     }
 
     async fn of_user(&self, user: &UserName) -> Result<Vec<Arc<Session>>, StoreError> {
-        let mut found = self.read(Query::User(user.as_str().to_owned())).await?.sessions;
+        let mut found = self.read(Query::User(user.key().to_owned())).await?.sessions;
         found.retain(|session| session.user().name == *user);
         Ok(found)
     }

@@ -239,12 +239,12 @@ impl Mark {
     }
 
     fn write(&self) -> Cursor {
-        Cursor::new(&[&self.id.to_bytes(), self.user.as_str().as_bytes()].concat())
+        Cursor::new(&[&self.id.to_bytes(), self.user.key().as_bytes()].concat())
     }
 
     fn read(cursor: &Cursor) -> Option<Self> {
         let (id, user) = cursor.place().split_first_chunk()?;
-        let user = UserName::parse(str::from_utf8(user).ok()?)?;
+        let user = UserName::from_key(str::from_utf8(user).ok()?)?;
         Some(Self { id: SessionId::from_bytes(*id), user })
     }
 }

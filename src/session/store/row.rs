@@ -133,6 +133,7 @@ pub fn version_of(row: &[u8]) -> Option<u32> {
 /// What is in a row. The order of the fields is the format.
 #[derive(Serialize, Deserialize)]
 struct Body<'a> {
+    /// Its key, with the realm.
     user: &'a str,
     email: Option<&'a str>,
     display_name: Option<&'a str>,
@@ -191,7 +192,7 @@ impl<'a> Body<'a> {
     fn of(record: &'a Record, tokens: &'a Tokens) -> Self {
         let Record { user, client, user_agent, began, lifetime } = record;
         Self {
-            user: user.name.as_str(),
+            user: user.name.key(),
             email: user.email(),
             display_name: user.display_name(),
             groups: user.groups().iter().map(|group| &**group).collect(),
@@ -212,7 +213,7 @@ impl<'a> Body<'a> {
             display_name: self.display_name.map(Box::from),
             groups: self.groups.into_iter().map(Box::from).collect(),
         };
-        let user = User::new(UserName::parse(self.user)?, profile).known_by(self.credential);
+        let user = User::new(UserName::from_key(self.user)?, profile).known_by(self.credential);
         let family = Family::from_number(self.family);
         let agent = self.user_agent.and_then(|text| UserAgent::kept(text, family));
         let secs = Duration::from_secs;

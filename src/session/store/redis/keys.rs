@@ -13,7 +13,7 @@ use crate::session::token::TokenHash;
 /// | `l:{ID}` | when it was last seen; apart, so that a use does not make every gateway read the session again |
 /// | `t:HASH` | the id of the session that has this token |
 /// | `w:{ID}` | why a session was ended, for an hour |
-/// | `u:NAME` | the ids of a user's sessions, a set |
+/// | `u:NAME` | the ids of a user's sessions, a set; the name of a user of an app's own login begins with its realm |
 /// | `due` | all ids by the earliest moment each can be over, a sorted set |
 ///
 /// The braces keep what belongs to a session on one node of a cluster.
@@ -51,7 +51,7 @@ impl Keys {
     }
 
     pub(super) fn user(&self, name: &UserName) -> String {
-        format!("{}u:{}", self.0, name.as_str())
+        format!("{}u:{}", self.0, name.key())
     }
 
     pub(super) fn due(&self) -> String {
