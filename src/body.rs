@@ -1,7 +1,8 @@
 //! Bodies as they pass through: a request's on its way to the app, with its limit and without its trailers; and a page's on
 //! its way back ([`appended`]).
 //!
-//! Nothing is gathered: each frame goes on as it came, and the reader's pace is the writer's.
+//! Nothing is gathered: each frame goes on as it came, and the reader's pace is the writer's. Only the little that a
+//! caller looks at is kept back until it is passed on.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytes::BytesMut;
 use http::HeaderMap;
 use http_body::Body;
 use http_body::Frame;
@@ -61,7 +63,8 @@ impl RequestBody {
             return Err(RequestBodyError::TooLarge);
         }
         let pace = Pace::new(patience);
-        Ok(Self::Stream(UploadBody { incoming, left: limit, pace, begun: false, end: None }))
+        let (ahead, ended) = (None, false);
+        Ok(Self::Stream(UploadBody { ahead, ended, incoming, left: limit, pace, begun: false, end: None }))
     }
 
     /// Breaks off when `end` comes, however much there is.
@@ -88,6 +91,32 @@ impl RequestBody {
         }
     }
 
+    /// What it is, whole, if it has at most `most` bytes; nothing if it is longer. All of it is passed on as if nobody had
+    /// looked.
+    ///
+    /// # Errors
+    /// If it breaks off or is longer than the site allows.
+    pub async fn look(&mut self, most: usize) -> Result<Option<Bytes>, RequestBodyError> {
+        if self.size_hint().exact().is_some_and(|promised| promised > most as u64) {
+            return Ok(None);
+        }
+        let mut read = BytesMut::new();
+        let mut whole = true;
+        while let Some(frame) = self.frame().await {
+            read.extend_from_slice(frame?.data_ref().map_or(&[][..], |data| data));
+            if read.len() > most {
+                whole = false;
+                break;
+            }
+        }
+        let read = read.freeze();
+        if let Self::Stream(body) = self {
+            body.ahead = (!read.is_empty()).then(|| read.clone());
+            body.ended = whole;
+        }
+        Ok(whole.then_some(read))
+    }
+
     /// Whether there is no body at all, so that the request can be sent twice.
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
@@ -106,6 +135,10 @@ impl fmt::Debug for End {
 /// The browser's body behind its limit.
 #[derive(Debug)]
 pub struct UploadBody {
+    /// What was looked at and is yet to be passed on.
+    ahead: Option<Bytes>,
+    /// Whether there is nothing behind that.
+    ended: bool,
     incoming: Incoming,
     left: u64,
     pace: Pace,
@@ -124,6 +157,12 @@ impl Body for RequestBody {
         let Self::Stream(body) = self.get_mut() else {
             return Poll::Ready(None);
         };
+        if let Some(ahead) = body.ahead.take() {
+            return Poll::Ready(Some(Ok(Frame::data(ahead))));
+        }
+        if body.ended {
+            return Poll::Ready(None);
+        }
         let polled = Pin::new(&mut body.incoming).poll_frame(context);
         // A body that is there at once, as most forms are, pays for no watch on its session.
         let lasts = std::mem::replace(&mut body.begun, true) || polled.is_pending();
@@ -162,14 +201,28 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream(body) => body.incoming.is_end_stream(),
+            Self::Stream(body) => body.ahead.is_none() && (body.ended || body.incoming.is_end_stream()),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Stream(body) => body.incoming.size_hint(),
+            Self::Stream(body) => {
+                let rest = if body.ended { SizeHint::with_exact(0) } else { body.incoming.size_hint() };
+                longer(rest, body.ahead.as_ref().map_or(0, Bytes::len))
+            }
         }
     }
+}
+
+/// A hint for a body that has so many bytes before the rest.
+pub fn longer(rest: SizeHint, ahead: usize) -> SizeHint {
+    let ahead = ahead as u64;
+    let mut hint = SizeHint::new();
+    hint.set_lower(rest.lower().saturating_add(ahead));
+    if let Some(upper) = rest.upper() {
+        hint.set_upper(upper.saturating_add(ahead));
+    }
+    hint
 }

@@ -11,6 +11,8 @@ mod dismiss;
 mod form;
 mod handover;
 pub mod hash;
+mod lead;
+pub mod observed;
 mod password;
 pub mod policy;
 mod pool;
@@ -28,6 +30,7 @@ mod watch;
 mod way;
 mod words;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +70,7 @@ use crate::telemetry::audit::Audit;
 
 pub use crate::login::conversation::Action;
 pub use crate::login::conversation::Answer;
+pub use crate::login::conversation::Leftovers;
 pub use crate::login::conversation::Outcome;
 pub use crate::login::conversation::SessionCookie;
 pub use crate::login::conversation::Visit;
@@ -119,6 +123,8 @@ pub struct Settings {
     pub users: PathBuf,
     /// Where it is kept which of its passwords were acted on.
     pub seen: PathBuf,
+    /// The realms of the sites whose apps' own logins are observed.
+    pub realms: BTreeSet<Box<str>>,
     /// How guessing is slowed down.
     pub attempts: Attempts,
     /// What the page looks like.
@@ -146,6 +152,7 @@ pub struct Login {
     directory: Directory,
     /// Held while the sessions that began with old passwords are ended.
     seen: tokio::sync::Mutex<Seen>,
+    realms: BTreeSet<Box<str>>,
     sessions: Arc<Sessions>,
     audit: Audit,
     clock: Clock,
@@ -182,6 +189,7 @@ impl Login {
             same_site: settings.same_site,
             directory: Directory::open(&settings.users)?,
             seen: tokio::sync::Mutex::new(Seen::open(&settings.seen)),
+            realms: settings.realms.clone(),
             sessions,
             audit,
             clock,

@@ -1,7 +1,7 @@
 //! One request, from admission to answer: this file is the table of contents.
 //!
-//! accept → TLS → strict framing (`server`) → **admit** → own page, or route → **session** → **gate** → **forward** →
-//! back → **finish**. Every answer leaves through `finish`: `handle` returns a [`Finished`], and nothing else makes one.
+//! accept → TLS → strict framing (`server`) → **admit** → own page, or route → **session** → **gate** → **forward**, under
+//! **watch** where the app's own login or logout is → back → **finish**. Every answer leaves through `finish`: `handle` returns a [`Finished`], and nothing else makes one.
 
 mod admit;
 mod exchange;
@@ -10,6 +10,8 @@ mod finish;
 mod forward;
 mod gate;
 mod kept;
+mod leftover;
+mod notice;
 mod own;
 mod presence;
 mod refuse;
@@ -20,6 +22,7 @@ mod told;
 mod tunnel;
 mod visitor;
 mod warn;
+mod watch;
 
 use std::fmt;
 use std::rc::Rc;
@@ -38,6 +41,7 @@ use crate::pipeline::fault::caught;
 use crate::pipeline::own::Place;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
+use crate::pipeline::watch::Watched;
 use crate::route::LoginHost;
 use crate::route::Routes;
 use crate::route::Site;
@@ -176,6 +180,9 @@ impl Gateway {
                 passage.inspect_err(|_refused| self.note_forged(exchange, &site, head.headers.keys()))?
             }
         };
-        self.forward(exchange, &site, (head, body), passage).await
+        match Watched::of(exchange, &site, &path, &head.headers) {
+            None => self.forward(exchange, &site, (head, body), passage).await,
+            Some(watched) => Box::pin(self.watch(exchange, (&site, watched), (head, body), passage)).await,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Which app a request is for: host and path find the site.
 
+mod app;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -17,6 +19,14 @@ use crate::net::Host;
 use crate::pages::warning::Before;
 use crate::session::Policy;
 use crate::session::lifetime::Lifetime;
+
+pub use crate::route::app::AppLogin;
+pub use crate::route::app::AppLogout;
+pub use crate::route::app::FieldPath;
+pub use crate::route::app::SiteLogin;
+pub use crate::route::app::Success;
+pub use crate::route::app::TellApp;
+pub use crate::route::app::UserSource;
 
 /// Whether a site's decisions take effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +57,10 @@ pub struct Site {
     pub mount: String,
     /// Whether decisions take effect.
     pub mode: Mode,
-    /// Whether people log in here at all; without, every rule must allow anyone.
-    pub login: bool,
+    /// How people log in here.
+    pub login: SiteLogin,
+    /// The app's own logout, if it ends our session too.
+    pub logout: Option<AppLogout>,
     /// How long sessions live here.
     pub lifetime: Lifetime,
     /// What else it asks of them.
@@ -72,12 +84,25 @@ pub struct Site {
 }
 
 impl Site {
+    /// What a site is called that answers to `hosts` and is mounted at `mount`, whatever its place in the configuration.
+    pub fn name_of(hosts: &[Host], mount: &str) -> Option<String> {
+        hosts.first().map(|host| format!("{host}{mount}"))
+    }
+
+    /// The realm of those who log in here: nothing where they do so at the gateway's own pages.
+    pub fn realm(&self) -> Option<&str> {
+        self.login.app().map(|app| &*app.realm)
+    }
+
+    fn tells_app(&self) -> bool {
+        self.logout.as_ref().is_some_and(|logout| logout.tell_app != TellApp::Off)
+    }
+
     /// What the vault knows the site by, whatever its place in the configuration; nothing if none of its cookies are
     /// kept there.
     pub fn vault_name(&self) -> Option<String> {
         let keeps = self.mode == Mode::Enforce && self.responses.cookies.keep_any();
-        let host = self.hosts.first().filter(|_| keeps)?;
-        Some(format!("{host}{}", self.mount))
+        Self::name_of(&self.hosts, &self.mount).filter(|_| keeps)
     }
 }
 
@@ -93,9 +118,10 @@ pub struct LoginHost {
 }
 
 impl LoginHost {
-    /// The one at `host` for all of `sites` that have a login.
+    /// The one at `host` for all of `sites` that have a login and not the app's own.
     pub fn new(host: Host, session: Policy, sites: &[Site]) -> Self {
-        let desks = Routes::new(sites.to_vec(), None).desks;
+        let own = sites.iter().filter(|site| site.login.is_own()).cloned();
+        let desks = Routes::new(own.collect(), None).desks;
         let sites = desks.into_iter().map(|(host, desk)| (host, desk.lifetime)).collect();
         Self { host, session, sites }
     }
@@ -122,6 +148,10 @@ pub struct Desk {
     pub cookies: Vec<Arc<AppCookies>>,
     /// What browsers are asked to throw away at logout: whatever one of these sites asks for.
     pub clear_at_logout: Vec<SiteData>,
+    /// The app's own login, where people log in there. It has its hosts for itself.
+    pub app: Option<Arc<AppLogin>>,
+    /// Those of the sites whose apps are told when somebody logs out.
+    pub told: Vec<Rc<Site>>,
 }
 
 impl Desk {
@@ -131,7 +161,7 @@ impl Desk {
     }
 
     fn of(sites: &[Rc<Site>]) -> Option<Self> {
-        let mut with_login: Vec<&Rc<Site>> = sites.iter().filter(|site| site.login).collect();
+        let mut with_login: Vec<&Rc<Site>> = sites.iter().filter(|site| site.login.is_some()).collect();
         with_login.sort_by_key(|site| site.id);
         let (first, rest) = with_login.split_first()?;
         let alone = Self {
@@ -144,6 +174,8 @@ impl Desk {
                 .flat_map(|site| &site.responses.clear_at_logout)
                 .copied()
                 .collect(),
+            app: first.login.app().cloned(),
+            told: with_login.iter().copied().filter(|site| site.tells_app()).map(Rc::clone).collect(),
         };
         Some(
             rest.iter()
@@ -178,8 +210,15 @@ impl Routes {
         if let Some((login, lifetime)) = login.and_then(|login| Some((login, login.lifetime()?))) {
             by_host.insert(login.host.clone(), Vec::new());
             let session = login.session;
-            let desk =
-                Desk { site: None, session, lifetime, cookies: Vec::new(), clear_at_logout: Vec::new() };
+            let desk = Desk {
+                site: None,
+                session,
+                lifetime,
+                cookies: Vec::new(),
+                clear_at_logout: Vec::new(),
+                app: None,
+                told: Vec::new(),
+            };
             desks.insert(login.host.clone(), desk);
         }
         Self { by_host, desks }
@@ -239,7 +278,8 @@ mod tests {
             hosts: hosts.iter().map(|host| Host::parse(host).unwrap()).collect(),
             mount: mount.to_owned(),
             mode: Mode::Enforce,
-            login: true,
+            login: SiteLogin::Own,
+            logout: None,
             lifetime: Lifetime::new(Duration::from_mins(1), Duration::from_mins(10)).unwrap(),
             session: Policy::default(),
             rules: Rules::new(Vec::new()),
@@ -274,7 +314,7 @@ mod tests {
         let times =
             |idle, absolute| Lifetime::new(Duration::from_secs(idle), Duration::from_secs(absolute)).unwrap();
         let mut open = site(0, &["a.example", "open.example"], "/");
-        open.login = false;
+        open.login = SiteLogin::None;
         open.lifetime = times(1, 1);
         let mut wiki = site(1, &["a.example"], "/wiki");
         wiki.lifetime = times(60, 300);

@@ -131,7 +131,7 @@ fn every_problem_says_what_to_write_instead() {
 fn the_example_loads_without_problems_or_warnings() {
     let loaded = load(Path::new("config.example.yaml")).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
-    assert_eq!(loaded.config.sites.len(), 2);
+    assert_eq!(loaded.config.sites.len(), 4);
 }
 
 /// Every key that `schema` describes, as a path such as `.sites.upstream.idle`, and what it says of it; lists add

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use http::Method;
 use http::header::ACCEPT;
 use http::header::ORIGIN;
+use http::header::REFERER;
 
 use crate::net::Authority;
 use crate::net::Scheme;
@@ -15,6 +16,7 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// What a site does about unsafe requests and WebSocket handshakes that come from another origin.
@@ -137,7 +139,33 @@ pub fn is_own(headers: &HeaderMap) -> bool {
 }
 
 fn is_ahead(headers: &HeaderMap) -> bool {
-    mentions(headers, &SEC_PURPOSE, "prefetch") || mentions(headers, &PURPOSE, "prefetch")
+    [SEC_PURPOSE, PURPOSE, X_MOZ].iter().any(|name| mentions(headers, name, "prefetch"))
+}
+
+/// Whether somebody logs out by this request for the app's logout: a link that a person has followed on the site itself,
+/// or a form or call that a page of the site has sent. Not what another site asks for, nor what nobody will look at: what
+/// was fetched ahead, as an image, or by a script that is ahead of the person without saying so.
+pub fn is_logout(headers: &HeaderMap, method: &Method, own: &Authority, scheme: Scheme) -> bool {
+    if is_ahead(headers) || provenance(headers, own, scheme) != Provenance::Own {
+        return false;
+    }
+    if *method != Method::GET {
+        return !is_safe(method);
+    }
+    let document = headers.get(SEC_FETCH_DEST).is_none_or(|dest| dest.as_bytes() == b"document");
+    document && is_by_person(headers) && refers_here(headers, own, scheme)
+}
+
+/// Whether a request whose browser does not say where it comes from names no page of another site.
+fn refers_here(headers: &HeaderMap, own: &Authority, scheme: Scheme) -> bool {
+    if headers.contains_key(SEC_FETCH_SITE) {
+        return true;
+    }
+    headers.get(REFERER).is_none_or(|page| {
+        let page = page.to_str().unwrap_or_default();
+        let origin = page.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+        own.is_origin(scheme, &origin)
+    })
 }
 
 /// Whether a line of the field contains `word`, in any case.
@@ -224,6 +252,7 @@ mod tests {
             (vec![html, ("x-requested-with", "XMLHttpRequest")], false),
             (vec![navigate, ("sec-purpose", "prefetch;prerender")], false),
             (vec![navigate, ("purpose", "prefetch")], false),
+            (vec![navigate, ("x-moz", "prefetch")], false),
         ] {
             assert_eq!(is_navigation(&headers(&lines), &Method::GET), navigation, "{lines:?}");
             assert_eq!(is_navigation(&headers(&lines), &Method::HEAD), navigation, "{lines:?}");
@@ -255,6 +284,43 @@ mod tests {
             let is = |method| is_document(&lines_of, &method);
             assert_eq!((is(Method::GET), is(Method::HEAD), is(Method::POST)), (get, get, post), "{lines:?}");
             assert!(!is(Method::PUT), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_person_on_the_site_itself_logs_out() {
+        let own = Authority::parse("app.example").unwrap();
+        let (get, post) = (Method::GET, Method::POST);
+        let site = |value| ("sec-fetch-site", value);
+        let dest = |value| ("sec-fetch-dest", value);
+        let navigate = ("sec-fetch-mode", "navigate");
+        let html = ("accept", "text/html");
+        for (method, lines, logout) in [
+            (&get, vec![site("same-origin"), navigate, dest("document")], true),
+            (&get, vec![site("none"), navigate, dest("document")], true),
+            (&get, vec![html], true),
+            (&get, vec![html, ("referer", "https://app.example/a/b")], true),
+            (&get, vec![html, ("referer", "https://app.example")], true),
+            (&get, vec![html, ("referer", "https://app.example.evil/")], false),
+            (&get, vec![html, ("referer", "https://evil.example/https://app.example/")], false),
+            (&get, vec![], false),
+            (&get, vec![site("cross-site"), navigate, dest("document")], false),
+            (&get, vec![site("same-site"), navigate, dest("document")], false),
+            (&get, vec![site("same-origin"), navigate, dest("iframe")], false),
+            (&get, vec![site("same-origin"), ("sec-fetch-mode", "no-cors"), dest("image")], false),
+            (&get, vec![site("same-origin"), ("sec-fetch-mode", "cors"), dest("empty"), html], false),
+            (&get, vec![site("same-origin"), navigate, dest("document"), ("sec-purpose", "prefetch")], false),
+            (&get, vec![site("same-origin"), navigate, dest("document"), ("purpose", "prefetch")], false),
+            (&get, vec![site("same-origin"), navigate, dest("document"), ("x-moz", "prefetch")], false),
+            (&Method::HEAD, vec![site("same-origin"), navigate, dest("document")], false),
+            (&post, vec![site("same-origin"), navigate, dest("document")], true),
+            (&post, vec![site("same-origin"), ("sec-fetch-mode", "cors"), dest("empty")], true),
+            (&post, vec![("origin", "https://app.example")], true),
+            (&post, vec![("origin", "null")], false),
+            (&post, vec![site("cross-site"), navigate, dest("document")], false),
+            (&post, vec![], true),
+        ] {
+            assert_eq!(is_logout(&headers(&lines), method, &own, Scheme::Https), logout, "{lines:?}");
         }
     }
 

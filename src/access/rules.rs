@@ -146,6 +146,12 @@ pub struct Visitor<'a> {
 pub struct Permit(());
 
 impl Permit {
+    /// The right to an app's own login page, and to send its form: whoever has yet to log in must get there, whatever the
+    /// rules say.
+    pub fn to_log_in() -> Self {
+        Self(())
+    }
+
     /// The right that every request has on a site in observe mode, where decisions are only logged.
     pub fn in_observe_mode() -> Self {
         Self(())

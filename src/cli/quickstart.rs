@@ -128,7 +128,7 @@ pub(crate) fn write(args: &QuickstartArgs, kind: FirstPassword) -> Result<Writte
     listen_once(&config)?;
     fs::create_dir_all(&args.dir)
         .with_context(|| format!("the folder {} cannot be made", args.dir.display()))?;
-    let needs_users = config.sites.iter().any(|site| site.login);
+    let needs_users = config.sites.iter().any(|site| site.login.is_own());
     let password = if needs_users { first_password(&config.login.users, kind)? } else { None };
     if !kept {
         create(&path, &text).with_context(|| format!("{} cannot be written", path.display()))?;

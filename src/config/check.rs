@@ -3,6 +3,7 @@
 //! Each part gives settings even where it noted an error, so that the next part is checked too; a configuration
 //! with errors is thrown away at the end.
 
+mod app;
 mod clocks;
 mod conflicts;
 mod cookies;

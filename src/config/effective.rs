@@ -1,6 +1,7 @@
 //! The configuration as it takes effect, for people: every setting of the gateway and of each site, with a mark on
 //! those nobody wrote.
 
+mod app;
 mod site;
 
 use std::fmt::Display;

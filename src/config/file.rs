@@ -89,6 +89,7 @@ macro_rules! shape {
     };
 }
 
+pub(crate) mod app;
 pub(crate) mod site;
 pub(crate) mod store;
 pub(crate) mod warn;

@@ -131,10 +131,15 @@ fn how_to_add(path: &str, key: &str) -> &'static str {
         "sites" => "name the app at least: `sites: [ { upstream: http://127.0.0.1:5000 } ]`",
         "upstream" => "say where the app is, such as `upstream: http://127.0.0.1:5000`",
         "servers" => "say where the app is, such as `servers: [http://127.0.0.1:5000]`",
+        "path" if path.ends_with("logout") => "say where the app's logout is, such as `path: /logout`",
         "path" => "say which paths the rule is about, such as `path: /reports/*`",
         "allow" => {
             "say who may: `allow: anyone`, `authenticated`, `nobody`, `{ groups: [admins] }` or `{ users: [ann] }`"
         }
+        "success" => {
+            "say how the app answers a login that succeeds and no other, such as `success: { status: 302 }`"
+        }
+        "app" => "say how the app answers a login, such as `app: { success: { status: 302 } }`",
         "cert" => "name the file of the certificate chain, in PEM",
         "key" => "name the file of the private key, in PEM",
         "urls" => "say where the servers are, such as `urls: [rediss://redis.internal:6379]`",

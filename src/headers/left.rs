@@ -12,8 +12,6 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::crypto;
-use crate::headers::app_cookies::AppCookies;
-use crate::headers::app_cookies::Keeping;
 use crate::headers::cookies::Found;
 use crate::headers::cookies::find;
 use crate::headers::set_cookie;
@@ -57,11 +55,11 @@ impl Left {
     }
 
     /// Notes what an answer to a request for `path` leaves in the browser; whether that is anything new.
-    pub fn note(&mut self, answer: &HeaderMap, app: &AppCookies, path: &str) -> bool {
+    pub fn note(&mut self, answer: &HeaderMap, path: &str) -> bool {
         let mut changed = false;
         for line in answer.get_all(SET_COOKIE) {
             let Some(entry) = Entry::read(line.as_bytes(), path) else { continue };
-            if app.of(entry.name.as_bytes()) == Keeping::Pass || self.0.contains(&entry) {
+            if self.0.contains(&entry) {
                 continue;
             }
             self.0.push(entry);
@@ -79,19 +77,23 @@ impl Left {
         HeaderValue::try_from(format!("{COOKIE_NAME}={}; {LIFE}", self.to_text())).ok()
     }
 
-    /// The `Set-Cookie` lines that delete what is in the list and `goes`, and the list.
+    /// The `Set-Cookie` lines that delete what is in the list and `goes`, and the list but for what stays.
     pub fn expire(&self, goes: impl Fn(&[u8]) -> bool) -> Vec<HeaderValue> {
         const END: &str = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
         if self.0.is_empty() {
             return Vec::new();
         }
-        let of_app = self.0.iter().filter(|entry| entry.is_plain() && goes(entry.name.as_bytes()));
+        let (of_app, stays): (Vec<Entry>, Vec<Entry>) =
+            self.0.iter().cloned().partition(|entry| goes(entry.name.as_bytes()));
+        let of_app = of_app.into_iter().filter(Entry::is_plain);
         let of_app = of_app.map(|Entry { name, path, partitioned }| {
-            let more = if *partitioned { "; Partitioned" } else { "" };
+            let more = if partitioned { "; Partitioned" } else { "" };
             format!("{name}=; Path={path}; Secure; {END}{more}")
         });
-        let own = format!("{COOKIE_NAME}=; Path=/; Secure; HttpOnly; SameSite=Lax; {END}");
-        of_app.chain(std::iter::once(own)).filter_map(|line| HeaderValue::try_from(line).ok()).collect()
+        let ended = format!("{COOKIE_NAME}=; Path=/; Secure; HttpOnly; SameSite=Lax; {END}");
+        let of_app = of_app.filter_map(|line| HeaderValue::try_from(line).ok());
+        let own = if stays.is_empty() { HeaderValue::try_from(ended).ok() } else { Self(stays).to_set() };
+        of_app.chain(own).collect()
     }
 
     #[expect(clippy::expect_used, reason = "texts of known length can always be written")]
@@ -145,30 +147,33 @@ mod tests {
 
     #[test]
     fn what_no_request_to_us_shows_is_remembered_and_deleted() {
-        let app = AppCookies::all(Keeping::Harden);
         let mut left = Left::default();
-        assert!(!left.note(&answer(&["a=1; Path=/", "b=2; Path=nowhere"]), &app, "/x"));
+        assert!(!left.note(&answer(&["a=1; Path=/", "b=2; Path=nowhere"]), "/x"));
         let lines = ["a=1; path=/deep", "b=2", "c=3; Path=/; Partitioned; Secure; SameSite=None"];
-        assert!(left.note(&answer(&lines), &app, "/shop/basket"));
-        assert!(!left.note(&answer(&lines), &app, "/shop/other"));
+        assert!(left.note(&answer(&lines), "/shop/basket"));
+        assert!(!left.note(&answer(&lines), "/shop/other"));
         let end = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
-        assert_eq!(
-            texts(&brought_back(&left).expire(|name| name != b"a")),
-            [
-                format!("b=; Path=/shop; Secure; {end}"),
-                format!("c=; Path=/; Secure; {end}; Partitioned"),
-                format!("{COOKIE_NAME}=; Path=/; Secure; HttpOnly; SameSite=Lax; {end}"),
-            ]
-        );
+        let gone = [
+            format!("b=; Path=/shop; Secure; {end}"),
+            format!("c=; Path=/; Secure; {end}; Partitioned"),
+            format!("{COOKIE_NAME}=; Path=/; Secure; HttpOnly; SameSite=Lax; {end}"),
+        ];
+        let all = brought_back(&left).expire(|_| true);
+        assert_eq!(texts(&all)[1..], gone);
+        let some = brought_back(&left).expire(|name| name != b"a");
+        assert_eq!(texts(&some)[..2], gone[..2]);
+        let pair = some[2].to_str().unwrap().split(';').next().unwrap();
+        let rest = Left::of(&HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(pair).unwrap())]));
+        assert_eq!(texts(&rest.expire(|_| true)), [&format!("a=; Path=/deep; Secure; {end}"), &gone[2]]);
         assert!(Left::default().expire(|_| true).is_empty());
     }
 
     #[test]
     fn the_list_is_bounded_and_nothing_forged_gets_into_a_line() {
-        let (app, mut left) = (AppCookies::all(Keeping::Harden), Left::default());
+        let mut left = Left::default();
         for number in 0..100 {
             let line = format!("name{number}=1; Path=/{}", "p".repeat(number * 7));
-            left.note(&answer(&[&line]), &app, "/");
+            left.note(&answer(&[&line]), "/");
         }
         assert!(left.0.len() <= MOST);
         assert!(brought_back(&left).0.last().unwrap().name == "name99");
@@ -178,7 +183,5 @@ mod tests {
             partitioned: false,
         }]);
         assert_eq!(brought_back(&forged).expire(|_| true).len(), 1);
-        let passed = AppCookies::all(Keeping::Pass);
-        assert!(!Left::default().note(&answer(&["a=1; Path=/deep"]), &passed, "/"));
     }
 }

@@ -25,6 +25,7 @@ use crate::pages::ErrorView;
 use crate::pages::ScriptError;
 use crate::pages::error_json;
 use crate::pages::see_other;
+use crate::route::AppLogin;
 use crate::session::Policy;
 use crate::session::Presence;
 use crate::session::id::SessionIdText;
@@ -134,6 +135,8 @@ pub struct Visit {
     pub request_id: String,
     /// Which place.
     pub action: Action,
+    /// The app's own login, where people log in there and not here.
+    pub app: Option<Arc<AppLogin>>,
 }
 
 impl Visit {
@@ -192,6 +195,17 @@ pub enum SessionCookie {
     Clear,
 }
 
+/// Whose the cookies are that apps left in a browser, as whoever uses it next sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftovers {
+    /// Their own.
+    Theirs,
+    /// Nobody's now, or nobody knows whose: they go, as far as the apps' sites take cookies away with their user.
+    Nobodys,
+    /// Somebody else's, or what their own app must forget: they go, every one.
+    Anothers,
+}
+
 /// How an attempt to log in went, for the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -230,9 +244,8 @@ pub struct Answer {
     pub user: Option<UserName>,
     /// How an attempt to log in went, if there was one.
     pub outcome: Option<Outcome>,
-    /// Whether the browser is nobody's now, or may be another person's than before: what apps left in it is not for
-    /// whoever uses it next.
-    pub parted: bool,
+    /// Whose the cookies are that apps left in the browser, as whoever uses it next sees them.
+    pub leftovers: Leftovers,
 }
 
 impl Answer {
@@ -244,7 +257,7 @@ impl Answer {
             cookies: Vec::new(),
             user: None,
             outcome: None,
-            parted: false,
+            leftovers: Leftovers::Theirs,
         }
     }
 
@@ -269,9 +282,9 @@ impl Answer {
         Self { outcome: Some(outcome), ..self }
     }
 
-    /// And the browser may have changed hands, or not.
-    pub(crate) fn parted(self, parted: bool) -> Self {
-        Self { parted, ..self }
+    /// And what apps left in the browser is so regarded.
+    pub(crate) fn leftovers(self, leftovers: Leftovers) -> Self {
+        Self { leftovers, ..self }
     }
 
     /// With the seconds after which trying again makes sense (RFC 9110 §10.2.3).
@@ -326,6 +339,11 @@ impl Login {
             }
             Action::Login | Action::Password | Action::Handover if visit.scheme == Scheme::Http => {
                 self.fail(visit, StatusCode::FORBIDDEN, Some(NOT_SECURE))
+            }
+            Action::Login if let Some(app) = &visit.app => self.lead_to_app(visit, app),
+            // Whoever an app vouches for has no password here, and is handed over nowhere.
+            Action::Password | Action::Handover if visit.app.is_some() => {
+                self.fail(visit, StatusCode::NOT_FOUND, None)
             }
             Action::Handover => Box::pin(self.take_in(visit)).await,
             Action::Login | Action::Password if let Some(login) = self.elsewhere(visit.host()) => {

@@ -17,6 +17,7 @@ use crate::headers::cookies::find;
 use crate::identity::user::UserName;
 use crate::login::DEVICE_COOKIE;
 use crate::login::PRE_COOKIE;
+use crate::login::conversation::Leftovers;
 
 /// The value that ties a login form to the browser it was shown in. It gives no access to anything.
 #[derive(Debug)]
@@ -98,9 +99,29 @@ impl Devices {
         self.read(headers, user).map(|(device, _)| device)
     }
 
-    /// Whether the apps' cookies in this browser are `user`'s, as far as anybody can know.
-    pub(crate) fn holds_cookies_of(&self, headers: &HeaderMap, user: &UserName) -> bool {
-        self.read(headers, user).is_some_and(|(_, holds)| holds == Holds::OwnersCookies)
+    /// Whose the apps' cookies in this browser are to `user`, as far as anybody can know: another's, if another was logged
+    /// in here and has not logged out. What is said of another is not verified: it costs its browser a few cookies.
+    pub(crate) fn leftovers(&self, headers: &HeaderMap, user: &UserName) -> Leftovers {
+        if self.read(headers, user).is_some_and(|(_, holds)| holds == Holds::OwnersCookies) {
+            return Leftovers::Theirs;
+        }
+        let anothers = match find(headers, DEVICE_COOKIE) {
+            Found::None => false,
+            Found::One(value) => from_base64url(value).is_some_and(|bytes| {
+                bytes.get(16) == Some(&Holds::OwnersCookies.byte()) && bytes.len() == LENGTH
+            }),
+            Found::Several => true,
+        };
+        if anothers { Leftovers::Anothers } else { Leftovers::Nobodys }
+    }
+
+    /// What says of a browser whose cookies of the apps have just been deleted, nobody knows whose they were, that it has
+    /// nothing of theirs.
+    pub(crate) fn cleared(headers: &HeaderMap) -> Option<HeaderValue> {
+        let Found::One(value) = find(headers, DEVICE_COOKIE) else { return None };
+        let mut bytes = from_base64url(value).filter(|bytes| bytes.len() == LENGTH)?;
+        bytes.push(CLEARED);
+        written_device(&bytes)
     }
 
     /// What makes this browser a known device of `user`, at their login.
@@ -119,20 +140,32 @@ impl Devices {
         };
         let bytes = from_base64url(value)?;
         let (id, rest) = bytes.split_first_chunk::<16>()?;
-        let (byte, tag) = rest.split_first()?;
+        let (byte, rest) = rest.split_first()?;
+        let (tag, cleared) = rest.split_at_checked(LENGTH - 17)?;
         let holds = [Holds::Nothing, Holds::OwnersCookies].into_iter().find(|holds| holds.byte() == *byte)?;
-        self.0.verify(&[user.as_str().as_bytes(), id, &[*byte]], tag).then_some((Device(*id), holds))
+        let holds = if cleared.is_empty() { holds } else { Holds::Nothing };
+        self.0.verify(&[user.key().as_bytes(), id, &[*byte]], tag).then_some((Device(*id), holds))
     }
 
     fn write(&self, user: &UserName, device: Device, holds: Holds) -> Option<HeaderValue> {
         let byte = [holds.byte()];
         let mut value = device.0.to_vec();
         value.extend_from_slice(&byte);
-        value.extend_from_slice(&self.0.sign(&[user.as_str().as_bytes(), &device.0, &byte]));
-        let value = base64url(&value);
-        let cookie = plain(DEVICE_COOKIE, &value).max_age(KNOWN_FOR).build();
-        HeaderValue::from_str(&cookie.to_string()).ok()
+        value.extend_from_slice(&self.0.sign(&[user.key().as_bytes(), &device.0, &byte]));
+        written_device(&value)
     }
+}
+
+/// A device's number, what it holds, and our hash of both and the name.
+const LENGTH: usize = 16 + 1 + 32;
+
+/// Stands behind that where what the device held was deleted since.
+const CLEARED: u8 = 0;
+
+fn written_device(bytes: &[u8]) -> Option<HeaderValue> {
+    let value = base64url(bytes);
+    let cookie = plain(DEVICE_COOKIE, &value).max_age(KNOWN_FOR).build();
+    HeaderValue::from_str(&cookie.to_string()).ok()
 }
 
 /// A device is forgotten when nobody logged in on it for so long. It outlives the browser's session, as the apps'
@@ -209,9 +242,18 @@ mod tests {
         let (alice, bob) = (UserName::parse("alice").unwrap(), UserName::parse("bob").unwrap());
         let pair = |set: HeaderValue| headers(set.to_str().unwrap().split(';').next().unwrap());
         let used = pair(devices.remember(&alice).unwrap());
-        assert!(devices.holds_cookies_of(&used, &alice) && !devices.holds_cookies_of(&used, &bob));
+        assert_eq!(devices.leftovers(&used, &alice), Leftovers::Theirs);
+        assert_eq!(devices.leftovers(&used, &bob), Leftovers::Anothers);
+        assert_eq!(devices.leftovers(&HeaderMap::new(), &bob), Leftovers::Nobodys);
+        let cleared = pair(Devices::cleared(&used).unwrap());
+        for user in [&alice, &bob] {
+            assert_eq!(devices.leftovers(&cleared, user), Leftovers::Nobodys);
+        }
+        assert_eq!(devices.known(&cleared, &alice), devices.known(&used, &alice));
+        assert!(Devices::cleared(&cleared).is_none() && Devices::cleared(&HeaderMap::new()).is_none());
         let emptied = pair(devices.emptied(&used, &alice).unwrap());
-        assert!(!devices.holds_cookies_of(&emptied, &alice));
+        assert_eq!(devices.leftovers(&emptied, &alice), Leftovers::Nobodys);
+        assert_eq!(devices.leftovers(&emptied, &bob), Leftovers::Nobodys);
         assert_eq!(devices.known(&emptied, &alice), devices.known(&used, &alice));
         assert!(devices.emptied(&used, &bob).is_none());
         let mut forged =

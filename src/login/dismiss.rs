@@ -1,4 +1,4 @@
-//! Ending the sessions that the users file no longer vouches for.
+//! Ending the sessions that nothing vouches for any more: neither the users file nor an app's own login that is observed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Login {
 
     async fn end_changed(&self, change: &Change, is_meant: impl Fn(&User) -> bool) -> Result<(), StoreError> {
         for name in &change.ended {
-            self.throttle().reset(name.as_str());
+            self.throttle().reset(name.key());
         }
         for name in &change.ended {
             self.sessions.end_user_where(name, Why::UserRemoved, &is_meant).await?;
@@ -69,8 +69,8 @@ impl Login {
         Ok(())
     }
 
-    /// Ends every session that the users file does not vouch for: at the start, since the file may have changed while
-    /// nothing ran (OUT-18), and again whenever the store could not be told of a change.
+    /// Ends every session that nothing vouches for: at the start, since users file and configuration may have changed
+    /// while nothing ran (OUT-18), and again whenever the store could not be told of a change.
     pub async fn dismiss_strangers(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
             let done = async { self.end_of_old_passwords().await.and(self.look_through().await) };
@@ -113,10 +113,17 @@ impl Login {
         if !self.sessions.is_shared() {
             return self.vouches_for(user);
         }
+        if user.name.realm().is_some() {
+            // Others may serve sites that this one does not.
+            return true;
+        }
         self.directory.account(&user.name).is_some_and(|account| account.grants_rights_of(user))
     }
 
     fn vouches_for(&self, user: &User) -> bool {
+        if let Some(realm) = user.name.realm() {
+            return self.realms.contains(realm);
+        }
         self.directory.account(&user.name).is_some_and(|account| account.vouches_for(user))
     }
 }

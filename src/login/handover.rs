@@ -17,6 +17,7 @@ use crate::login::Login;
 use crate::login::PREFIX;
 use crate::login::conversation::Action;
 use crate::login::conversation::Answer;
+use crate::login::conversation::Leftovers;
 use crate::login::conversation::Visit;
 use crate::login::cookies::Pre;
 use crate::login::form::Form;
@@ -111,8 +112,11 @@ impl Login {
             }
             Presence::Active(_) | Presence::Anonymous | Presence::Ended(_) => {
                 // Who signed out on another site could not be told to leave nothing of the app's here.
-                let signed_out = matches!(visit.presence, Presence::Ended(Why::LoggedOut));
-                self.send_to(visit, login, destination, 0).parted(signed_out)
+                let leftovers = match visit.presence {
+                    Presence::Ended(Why::LoggedOut) => Leftovers::Nobodys,
+                    Presence::Active(_) | Presence::Anonymous | Presence::Ended(_) => Leftovers::Theirs,
+                };
+                self.send_to(visit, login, destination, 0).leftovers(leftovers)
             }
         }
     }

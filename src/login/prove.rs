@@ -11,6 +11,7 @@ use http::header;
 use crate::identity::user::UserName;
 use crate::login::Login;
 use crate::login::conversation::Answer;
+use crate::login::conversation::Leftovers;
 use crate::login::conversation::Outcome;
 use crate::login::conversation::SessionCookie;
 use crate::login::conversation::Visit;
@@ -213,15 +214,16 @@ impl Login {
     /// from now on, and what apps left in it stays only where it is known to be of the same person. That of somebody
     /// else, of a stranger who knows the app's session id since, or of nobody knows whom, must not become theirs.
     pub(crate) fn admit(&self, visit: &Visit, name: &UserName, token: Token, answer: Answer) -> Answer {
-        let goes_on = match &visit.presence {
-            Presence::Active(session) => session.user().name == *name,
-            Presence::Anonymous | Presence::Ended(_) => self.devices.holds_cookies_of(&visit.headers, name),
+        let leftovers = match &visit.presence {
+            Presence::Active(session) if session.user().name == *name => Leftovers::Theirs,
+            Presence::Active(_) => Leftovers::Anothers,
+            Presence::Anonymous | Presence::Ended(_) => self.devices.leftovers(&visit.headers, name),
         };
         answer
             .session(SessionCookie::Set(token))
             .cookies(Pre::deletion().into_iter().chain(self.devices.remember(name)))
             .by(name.clone())
-            .parted(!goes_on)
+            .leftovers(leftovers)
     }
 
     pub(crate) fn throttle(&self) -> MutexGuard<'_, Throttle> {

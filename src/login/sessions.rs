@@ -143,6 +143,7 @@ impl Login {
                 own: &row(own, visit.now),
                 others: &others,
                 more: sessions.len() - others.len(),
+                own_password: visit.app.is_none(),
                 asks_again: visit.now.since(own.times().began) >= FRESH,
                 notice: match says {
                     Says::Done(done) => Some(done),

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::login::Login;
 use crate::login::conversation::Answer;
+use crate::login::conversation::Leftovers;
 use crate::login::conversation::SessionCookie;
 use crate::login::conversation::Source;
 use crate::login::conversation::Visit;
@@ -48,7 +49,7 @@ impl Login {
         let session = match &visit.presence {
             Presence::Active(session) => session,
             Presence::Ended(_) if source == Source::Own => {
-                return signed_out().session(SessionCookie::Clear).parted(true);
+                return signed_out().session(SessionCookie::Clear).leftovers(Leftovers::Nobodys);
             }
             // Without a cookie there is nothing to delete: another site's form arrives without our cookie, and must not
             // make the browser throw it away.
@@ -69,7 +70,7 @@ impl Login {
         self.tell(visit, &Event::SessionLogout);
         let name = session.user().name.clone();
         let emptied = self.devices.emptied(&visit.headers, &name);
-        signed_out().session(SessionCookie::Clear).cookies(emptied).by(name).parted(true)
+        signed_out().session(SessionCookie::Clear).cookies(emptied).by(name).leftovers(Leftovers::Nobodys)
     }
 
     fn standing(&self, visit: &Visit, session: &Session) -> Standing {

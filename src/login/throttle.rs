@@ -53,7 +53,8 @@ pub(crate) enum Refused {
 /// An attempt that is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    subject: Subject,
+    /// Nothing: nobody knows whose account it was for.
+    subject: Option<Subject>,
     network: Option<IpAddr>,
     /// Failures in a row, this one included should it fail.
     pub(crate) failures: u32,
@@ -110,28 +111,41 @@ impl Throttle {
         };
         self.accounts.insert(subject, AccountCount { failures, last: now });
         if let Some(network) = network {
-            let fresh = NetworkCount { failures: 0, since: now };
-            self.networks.entry(network).or_insert(fresh).failures += 1;
+            self.count_network(network, now);
         }
         self.forget_the_oldest();
-        Ok(Attempt { subject, network, failures })
+        Ok(Attempt { subject: Some(subject), network, failures })
+    }
+
+    /// Begins an attempt that names no account: it counts for its network alone.
+    pub(crate) fn begin_unnamed(&mut self, client: ClientAddr, now: Timestamp) -> Result<Attempt, Refused> {
+        let network = client.network();
+        if let Some(wait) = self.network_wait(network, now) {
+            return Err(Refused::Network(wait));
+        }
+        self.count_network(network, now);
+        self.forget_the_oldest();
+        Ok(Attempt { subject: None, network: Some(network), failures: 1 })
     }
 
     /// The password was right: the account's counts begin anew, the network gets its attempt back. Not more than that,
     /// or an attacker with an account of their own would wash their network clean with it.
     pub(crate) fn succeeded(&mut self, attempt: &Attempt) {
-        let anywhere = Subject { device: None, ..attempt.subject };
-        self.accounts.remove(&attempt.subject);
-        self.accounts.remove(&anywhere);
+        if let Some(subject) = attempt.subject {
+            self.accounts.remove(&subject);
+            self.accounts.remove(&Subject { device: None, ..subject });
+        }
         self.give_back_network(attempt);
     }
 
     /// The attempt was never judged (no free hasher, say), so it counts for nothing.
     pub(crate) fn give_back(&mut self, attempt: &Attempt) {
-        if let Some(count) = self.accounts.get_mut(&attempt.subject) {
+        if let Some(subject) = attempt.subject
+            && let Some(count) = self.accounts.get_mut(&subject)
+        {
             count.failures = count.failures.saturating_sub(1);
             if count.failures == 0 {
-                self.accounts.remove(&attempt.subject);
+                self.accounts.remove(&subject);
             }
         }
         self.give_back_network(attempt);
@@ -159,6 +173,11 @@ impl Throttle {
             return None;
         }
         (count.failures >= self.limits.per_address).then_some(left)
+    }
+
+    fn count_network(&mut self, network: IpAddr, now: Timestamp) {
+        let fresh = NetworkCount { failures: 0, since: now };
+        self.networks.entry(network).or_insert(fresh).failures += 1;
     }
 
     fn give_back_network(&mut self, attempt: &Attempt) {
@@ -303,6 +322,23 @@ mod tests {
         );
         assert!(throttle.begin(next, client(2), at(120)).is_ok());
         assert!(throttle.begin(next, client(1), at(60 + 15 * 60)).is_ok());
+    }
+
+    #[test]
+    fn an_attempt_without_a_name_counts_for_its_network_alone() {
+        let mut throttle = Throttle::new(Attempts { per_address: 3, ..LIMITS });
+        for _ in 0..3 {
+            let unnamed = throttle.begin_unnamed(client(1), at(0)).unwrap();
+            throttle.give_back(&unnamed);
+            throttle.begin_unnamed(client(1), at(0)).unwrap();
+        }
+        assert!(throttle.accounts.is_empty());
+        assert!(matches!(throttle.begin_unnamed(client(1), at(0)), Err(Refused::Network(_))));
+        assert!(matches!(
+            throttle.begin(Subject::new("ada", None), client(1), at(0)),
+            Err(Refused::Network(_))
+        ));
+        assert!(throttle.begin_unnamed(client(2), at(0)).is_ok());
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct SessionsView<'a> {
     pub others: &'a [SessionRow],
     /// How many more there are than are shown.
     pub more: usize,
+    /// Whether their password can be changed here.
+    pub own_password: bool,
     /// Whether ending one asks for the password first.
     pub asks_again: bool,
     /// What was done, if there is something to say.

@@ -44,6 +44,7 @@ fn sessions<'a>(own: &'a SessionRow, others: &'a [SessionRow]) -> SessionsView<'
         own,
         others,
         more: 3,
+        own_password: true,
         asks_again: true,
         notice: Some(EVIL),
         error: Some(EVIL),

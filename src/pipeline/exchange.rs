@@ -94,6 +94,8 @@ pub(crate) struct Exchange {
     /// The session's next id, to be offered with an answer that the browser is sure to keep.
     pub(crate) next_id: Option<Arc<Token>>,
     pub(crate) reason: Option<&'static str>,
+    /// Whether what is under way outlives the session it was asked in: it is what ended that.
+    pub(crate) outlives_session: bool,
 }
 
 impl Exchange {
@@ -122,6 +124,7 @@ impl Exchange {
             known: None,
             next_id: None,
             reason: None,
+            outlives_session: false,
         }
     }
 

@@ -15,6 +15,7 @@ use http::header;
 use crate::headers::cookies;
 use crate::headers::harden;
 use crate::headers::harden::Answer;
+use crate::headers::harden::Hardened;
 use crate::headers::harden::Hsts;
 use crate::headers::harden::Privacy;
 use crate::headers::left::Left;
@@ -100,32 +101,43 @@ impl Gateway {
         if site.mode == Mode::Enforce
             && site.responses.cookies.touch_any()
             && headers.contains_key(header::SET_COOKIE)
+            && !matches!(reply.session, SessionCookie::Set(_))
             && self.has_left(exchange, site)
         {
             headers.remove(header::SET_COOKIE);
         }
         let reserved = &self.shared.reserved_cookies;
+        let mut first = std::mem::take(&mut reply.expired);
         let answer = Answer { now: exchange.now, status, transport, privacy, authority, reserved };
         let changed = match site.mode {
             Mode::Enforce => harden::harden(headers, &site.responses, &answer),
             Mode::Observe => harden::protect_ours(headers, &answer),
         };
-        if changed.site_data {
-            // First, so that what this very answer sets stays.
-            let expired = cookies::expire_all(&reply.carried, reserved);
-            prepend(headers, expired);
+        if site.mode == Mode::Enforce && headers.contains_key(header::SET_COOKIE) {
+            // Where what was left before goes, the list begins anew.
+            let brought = reply.left.iter().filter(|_| first.is_empty());
+            let brought = brought.map(|line| (header::COOKIE, line.clone()));
+            let mut left = Left::of(&brought.collect());
+            let is_new = left.note(headers, exchange.uri.path());
+            reply.cookies.extend(is_new.then(|| left.to_set()).flatten());
         }
+        if changed.site_data {
+            first.extend(cookies::expire_all(&reply.carried, reserved));
+        }
+        if !first.is_empty() {
+            // First, so that what this very answer sets stays.
+            prepend(headers, first);
+        }
+        self.tell_hardened(exchange, site, &changed);
+    }
+
+    /// Tells the audit log what hardening has found.
+    fn tell_hardened(&self, exchange: &Exchange, site: &Site, changed: &Hardened) {
         for (name, what) in &changed.cookies.left_open {
             if self.shared.told_cookies.is_first(site.id, name, *what) {
                 let (name, reason) = (String::from_utf8_lossy(name), what.as_str());
                 exchange.record(&self.shared.audit, &Event::AppCookieLeft { name: &name, reason });
             }
-        }
-        if site.mode == Mode::Enforce && headers.contains_key(header::SET_COOKIE) {
-            let brought = reply.left.iter().map(|line| (header::COOKIE, line.clone()));
-            let mut left = Left::of(&brought.collect());
-            let is_new = left.note(headers, &site.responses.cookies, exchange.uri.path());
-            reply.cookies.extend(is_new.then(|| left.to_set()).flatten());
         }
         if changed.cookies.reserved > 0 || changed.site_data {
             exchange.record(

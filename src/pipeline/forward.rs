@@ -29,6 +29,7 @@ use crate::net::Scheme;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::gate::Passage;
+use crate::pipeline::kept::Kept;
 use crate::pipeline::refuse::ALLOWED;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Bond;
@@ -38,12 +39,67 @@ use crate::pipeline::resubmit;
 use crate::pipeline::tunnel;
 use crate::pipeline::tunnel::Handshake;
 use crate::pipeline::warn;
+use crate::pipeline::warn::Warned;
 use crate::route::Site;
 use crate::telemetry::audit::Event;
 use crate::upstream::AnswerBody;
 use crate::upstream::Endpoint;
 use crate::upstream::PresentScheme;
+use crate::upstream::Tunnel;
 use crate::upstream::Upgraded;
+
+/// What came of a request that an app was sent.
+pub(crate) struct Sent<'a> {
+    pub(crate) answer: Answered,
+    /// Where the app's cookies are kept, if they are.
+    pub(crate) kept: Option<Kept<'a>>,
+    /// The browser's own cookies that the app was sent.
+    carried: Option<HeaderValue>,
+    /// The request's line with the list of cookies that the app left in the browser.
+    left: Option<HeaderValue>,
+    /// What was asked for, if it is a page that is to warn of the session's end.
+    warned: Option<Warned>,
+    /// What was read of the answer's body already.
+    pub(crate) ahead: Bytes,
+}
+
+/// How an app has answered.
+pub(crate) enum Answered {
+    /// As to any request.
+    Plainly(Response<AnswerBody>),
+    /// By taking the connection for frames.
+    Switched(Handshake, Response<()>, Box<Tunnel>),
+}
+
+impl Sent<'_> {
+    /// The answer's fields.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        match &self.answer {
+            Answered::Plainly(response) => response.headers(),
+            Answered::Switched(_, response, _) => response.headers(),
+        }
+    }
+
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        match &mut self.answer {
+            Answered::Plainly(response) => response.headers_mut(),
+            Answered::Switched(_, response, _) => response.headers_mut(),
+        }
+    }
+
+    /// The answer's status.
+    pub(crate) fn status(&self) -> StatusCode {
+        match &self.answer {
+            Answered::Plainly(response) => response.status(),
+            Answered::Switched(_, response, _) => response.status(),
+        }
+    }
+
+    /// Whether the app was sent cookies that it knows somebody by: the browser's own, or a visitor's.
+    pub(crate) fn carries_cookies(&self) -> bool {
+        self.carried.is_some() || self.kept.as_ref().is_some_and(Kept::is_a_visitors)
+    }
+}
 
 impl Gateway {
     /// The only way to an app. Takes the gate's [`Passage`] by value: without a decision there is none.
@@ -54,17 +110,33 @@ impl Gateway {
         (mut head, body): (Parts, Incoming),
         passage: Passage,
     ) -> Result<Reply, Reject> {
-        let Passage { permit: _permit, protected, resubmits } = passage;
         if max_forwards::ends_here(&mut head.headers, &head.method) {
             return Ok(options());
         }
+        let protected = passage.protected;
+        let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
+        let mut sent = self.send(exchange, site, (head, body), passage).await?;
+        let cookies = self.take_out(exchange, sent.kept.take(), sent.headers_mut()).await;
+        self.deliver(exchange, site, sent, protected).map(|reply| Reply { cookies, ..reply })
+    }
+
+    /// Sends a request to the app, with all that it is to be told and nothing else.
+    pub(crate) async fn send<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        site: &'a Site,
+        (mut head, body): (Parts, RequestBody),
+        passage: Passage,
+    ) -> Result<Sent<'a>, Reject> {
+        let Passage { permit: _permit, protected: _, resubmits } = passage;
         let browser_side = tunnel::take_upgrade(&mut head);
         if resubmits {
             resubmit::unmark(&mut head)?;
         }
         let left = left::line_of(&head.headers);
-        let mut kept = self.kept(exchange, &site.responses.cookies, (site, &head)).await?;
-        let warned = warn::ask(exchange, site, &mut head);
+        let place = (site, &head.headers, exchange.uri.path());
+        let mut kept = self.kept(exchange, &site.responses.cookies, place).await?;
+        let warned = if exchange.outlives_session { None } else { warn::ask(exchange, site, &mut head) };
         let handshake = self.rewrite_head(exchange, site, &mut head, browser_side)?;
         // One line at most: `rewrite_head` has joined them.
         let carried = match &mut kept {
@@ -72,28 +144,41 @@ impl Gateway {
             None => head.headers.get(header::COOKIE).cloned(),
         };
         let client = self.apps.get(site.id).ok_or(Reject::Misdirected)?;
-        let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
         let request = Request::from_parts(head, body);
-        let mut response = match handshake {
-            None => client.send(request).await.map_err(Reject::App)?,
+        let answer = match handshake {
+            None => Answered::Plainly(client.send(request).await.map_err(Reject::App)?),
             Some(handshake) => match client.upgrade(request).await.map_err(Reject::App)? {
-                Upgraded::Switched(mut answer, app) => {
-                    let cookies = self.take_out(exchange, kept, answer.headers_mut()).await;
-                    let reply = self.tunnel(exchange, site, handshake, (answer, app))?;
-                    return Ok(Reply { cookies, left, ..reply });
-                }
-                Upgraded::Declined(answer) => answer,
+                Upgraded::Switched(answer, app) => Answered::Switched(handshake, answer, Box::new(app)),
+                Upgraded::Declined(answer) => Answered::Plainly(answer),
             },
         };
-        let cookies = self.take_out(exchange, kept, response.headers_mut()).await;
-        let response = self.receive(exchange, site, response);
-        let response = warn::add(exchange, site, warned.as_ref(), response);
-        let reply = Reply::app(response, protected);
-        Ok(Reply { cookies, carried, left, ..reply })
+        Ok(Sent { answer, kept, carried, left, warned, ahead: Bytes::new() })
+    }
+
+    /// The app's answer as the browser gets it, but for cookies that are kept.
+    pub(crate) fn deliver(
+        &self,
+        exchange: &Exchange,
+        site: &Site,
+        sent: Sent<'_>,
+        protected: bool,
+    ) -> Result<Reply, Reject> {
+        let Sent { answer, carried, left, warned, ahead, .. } = sent;
+        match answer {
+            Answered::Plainly(response) => {
+                let response = self.receive(exchange, site, response).map(|body| body.behind(ahead));
+                let response = warn::add(exchange, site, warned.as_ref(), response);
+                Ok(Reply { carried, left, ..Reply::app(response, protected) })
+            }
+            Answered::Switched(handshake, answer, app) => {
+                let reply = self.tunnel(exchange, site, handshake, (answer, *app))?;
+                Ok(Reply { left, ..reply })
+            }
+        }
     }
 
     /// The request's body, which goes on to the app as long as its session lives.
-    async fn upload(
+    pub(crate) async fn upload(
         &self,
         exchange: &Exchange,
         site: &Site,
@@ -110,7 +195,7 @@ impl Gateway {
 
     /// What lives as long as this request's session, and no longer.
     pub(crate) fn bond(&self, exchange: &Exchange, site: &Site) -> Option<Bond> {
-        let session = exchange.session()?;
+        let session = exchange.session().filter(|_| !exchange.outlives_session)?;
         let limits = self.shared.sessions.limits_of(session, &site.lifetime);
         Some(Bond::new(Arc::clone(session), limits, self.shared.clock.clone()))
     }
@@ -129,7 +214,7 @@ impl Gateway {
 
     /// The head as the app gets it: nothing forged, nothing of the last hop, our own fields set last. Tells whether
     /// it is a WebSocket handshake: only if the connection can be taken over, so not with a body.
-    fn rewrite_head(
+    pub(crate) fn rewrite_head(
         &self,
         exchange: &Exchange,
         site: &Site,
@@ -191,7 +276,7 @@ fn present_as_plain(exchange: &Exchange, authority: &Authority, headers: &mut He
 
 /// Where a redirect should lead instead, if it would lead out of the gateway by mistake because the app believes
 /// that it is on plain http, or on its own address.
-fn outward(exchange: &Exchange, site: &Site, headers: &HeaderMap) -> Option<HeaderValue> {
+pub(crate) fn outward(exchange: &Exchange, site: &Site, headers: &HeaderMap) -> Option<HeaderValue> {
     let (own, target) = (exchange.authority()?, headers.get(header::LOCATION)?);
     let app = site.upstream.servers.first().and_then(Endpoint::authority);
     location::outward(target, own, exchange.scheme, app)

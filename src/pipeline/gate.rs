@@ -57,12 +57,14 @@ impl Gateway {
         if rule.activity == Activity::Count {
             self.touch(exchange, site.session.activity, &head.headers);
         }
-        let protected = !matches!(rule.allow, Allow::Anyone);
-        let resubmits = rule.resubmits(path);
+        let door = site.login.app().is_some_and(|app| app.is_door(path, &head.method));
+        let protected = !door && !matches!(rule.allow, Allow::Anyone);
+        // A login that another site has sent must not become one of ours.
+        let resubmits = !door && rule.resubmits(path);
         if resubmits && site.mode == Mode::Enforce && resubmit::is_due(exchange, head) {
             return Err(Reject::Resubmit);
         }
-        let refusal = match self.judge(exchange, site, rule, head) {
+        let refusal = match self.judge(exchange, site, (rule, door), head) {
             Ok(permit) => return Ok(Passage { permit, protected, resubmits }),
             Err(refusal) => refusal,
         };
@@ -94,11 +96,20 @@ impl Gateway {
         self.forward(exchange, &site, request, passage).await
     }
 
-    fn judge(&self, exchange: &Exchange, site: &Site, rule: &Rule, head: &Parts) -> Result<Permit, Reject> {
+    fn judge(
+        &self,
+        exchange: &Exchange,
+        site: &Site,
+        (rule, door): (&Rule, bool),
+        head: &Parts,
+    ) -> Result<Permit, Reject> {
         if site.service_workers == ServiceWorkers::Deny && is_service_worker(&head.headers) {
             return Err(Reject::ServiceWorker);
         }
         self.check_origin(exchange, site, head)?;
+        if door {
+            return Ok(Permit::to_log_in());
+        }
         let visitor = exchange.session().map(|session| {
             let authenticated = session.times().began;
             Visitor { user: session.user(), authenticated }

@@ -15,7 +15,6 @@ use http::HeaderValue;
 use http::header::COOKIE;
 use http::header::Entry;
 use http::header::SET_COOKIE;
-use http::request::Parts;
 
 use crate::headers::app_cookies::AppCookies;
 use crate::headers::app_cookies::Keeping;
@@ -25,6 +24,7 @@ use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::kept::visitor::Visitors;
 use crate::pipeline::reject::Reject;
+use crate::route::Desk;
 use crate::route::Site;
 use crate::session::Session;
 use crate::session::store::StoreError;
@@ -59,6 +59,15 @@ pub(crate) struct Kept<'a> {
     policy: &'a AppCookies,
     place: Place<'a>,
     keeper: Keeper,
+    /// What a session that has just begun takes over.
+    taken_over: Option<TakenOver>,
+}
+
+/// What moves into the vault of a session that begins at the app's own login.
+struct TakenOver {
+    cookies: Vec<Change>,
+    /// Only if the answer sets nothing.
+    unless_set: bool,
 }
 
 enum Keeper {
@@ -73,23 +82,23 @@ impl Gateway {
         &'a self,
         exchange: &'a Exchange,
         policy: &'a AppCookies,
-        (site, head): (&Site, &Parts),
+        (site, headers, path): (&Site, &HeaderMap, &'a str),
     ) -> Result<Option<Kept<'a>>, Reject> {
         let Some(vault) = self.shared.vaults.get(site.id).and_then(Option::as_ref) else { return Ok(None) };
         let host = &exchange.authority().ok_or(Reject::BadHost)?.host;
-        let from = head.headers.get("sec-fetch-site");
+        let from = headers.get("sec-fetch-site");
         let cross_site = from.is_some_and(|from| from.as_bytes() == b"cross-site");
-        let place = Place { host, path: exchange.uri.path(), cross_site };
+        let place = Place { host, path, cross_site };
         let keeper = if let (Some(session), Some(known)) = (exchange.session(), &exchange.known) {
-            self.hear_news(session, &head.headers).await;
+            self.hear_news(session, headers).await;
             let closed = || Reject::StoreDown(StoreError::new("the session's vault is closed"));
             Keeper::Session(Arc::clone(session), known.vault.clone().ok_or_else(closed)?)
         } else {
             let oldest = exchange.now.before(site.lifetime.absolute());
-            let jar = self.shared.visitors.find(&head.headers, vault, host, oldest);
+            let jar = self.shared.visitors.find(headers, vault, host, oldest);
             Keeper::Visitor { had_one: jar.is_some(), jar: Box::new(jar.unwrap_or_default()) }
         };
-        Ok(Some(Kept { site: vault, policy, place, keeper }))
+        Ok(Some(Kept { site: vault, policy, place, keeper, taken_over: None }))
     }
 
     /// Takes out of an answer what is kept, and gives back what the browser is to keep for us.
@@ -100,7 +109,12 @@ impl Gateway {
         headers: &mut HeaderMap,
     ) -> Vec<HeaderValue> {
         let Some(mut kept) = kept else { return Vec::new() };
-        let changes = self.changes(exchange, &kept, headers);
+        let mut changes = self.changes(exchange, &kept, headers);
+        if let Some(TakenOver { cookies, unless_set }) = kept.taken_over.take()
+            && (changes.is_empty() || !unless_set)
+        {
+            changes.splice(..0, cookies);
+        }
         if changes.is_empty() {
             return Vec::new();
         }
@@ -137,6 +151,20 @@ impl Gateway {
                     (true, false) => self.shared.visitors.line(jar, kept.site, kept.place.host, exchange.now),
                 };
                 line.into_iter().collect()
+            }
+        }
+    }
+
+    /// Empties what a live session keeps for the app of a desk: it is to ask once more who somebody is.
+    pub(crate) async fn empty_vault(&self, exchange: &Exchange, desk: &Desk) {
+        let site = desk.site.as_ref().and_then(|site| self.shared.vaults.get(site.id)?.as_ref());
+        let open = exchange.known.as_ref().and_then(|known| known.vault.as_ref());
+        if let (Some(site), Some(open), Some(session)) = (site, open, exchange.session()) {
+            let change = (&site.name, vec![Change::Clear]);
+            let (_, told) = self.shared.sessions.keep(session, open, change, exchange.now).await;
+            if let Err(error) = told {
+                let reason = causes(&error);
+                exchange.record(&self.shared.audit, &Event::StoreFailed { reason: &reason });
             }
         }
     }
@@ -184,6 +212,28 @@ impl Gateway {
 }
 
 impl Kept<'_> {
+    /// Keeps what comes in a session that has just begun at the app's own login. It takes over what the same person's
+    /// session before it had. Of a visitor's cookies it takes nothing ([`visitor`] says why), but where the answer sets
+    /// none: then the app has let in whoever has those that it was sent.
+    pub(crate) fn move_to(&mut self, session: &Arc<Session>, open: Arc<Open>) {
+        let set = |cookies: Vec<Cookie>| cookies.into_iter().map(Change::Set).collect();
+        self.taken_over = match &self.keeper {
+            Keeper::Session(old, before) if old.user().name == session.user().name => {
+                Some(TakenOver { cookies: set(before.cookies(&self.site.name)), unless_set: false })
+            }
+            Keeper::Session(..) => None,
+            Keeper::Visitor { jar, .. } => {
+                Some(TakenOver { cookies: set(jar.cookies().cloned().collect()), unless_set: true })
+            }
+        };
+        self.keeper = Keeper::Session(Arc::clone(session), open);
+    }
+
+    /// Whether a visitor's cookies go with a request.
+    pub(crate) fn is_a_visitors(&self) -> bool {
+        matches!(&self.keeper, Keeper::Visitor { jar, .. } if !jar.is_empty())
+    }
+
     /// Puts the app's cookies into a request, whose own are those alone that the browser may have. Gives back these.
     pub(crate) fn put_in(&mut self, exchange: &Exchange, headers: &mut HeaderMap) -> Option<HeaderValue> {
         let policy = self.policy;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::HeaderMap;
 use http::Method;
 use http::header;
 use http::request::Parts;
@@ -14,20 +14,17 @@ use http_body_util::Limited;
 use hyper::body::Incoming;
 
 use crate::access::path::CanonicalPath;
-use crate::headers::cookies;
-use crate::headers::cookies::Found;
 use crate::headers::harden;
 use crate::headers::harden::CLEAR_SITE_DATA;
 use crate::headers::harden::SiteData;
-use crate::headers::left::Left;
 use crate::login;
 use crate::login::Action;
+use crate::login::Leftovers;
 use crate::login::SessionCookie;
 use crate::login::Visit;
 use crate::pages::warning;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
-use crate::pipeline::kept::visitor::Visitors;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::pipeline::reply::ReplyBody;
@@ -85,13 +82,11 @@ impl Gateway {
     ) -> Result<Reply, Reject> {
         let authority = exchange.authority().ok_or(Reject::BadHost)?;
         let form = if head.method == Method::POST { read(body, FORM_BYTES).await? } else { Bytes::new() };
-        let reserved = &self.shared.reserved_cookies;
-        let goes = |name: &[u8]| desk.takes_away(name);
-        let mut left_by_apps = cookies::expire_others(&head.headers, reserved, goes);
-        left_by_apps.extend(Left::of(&head.headers).expire(goes));
-        let vaults = self.shared.vaults.iter().flatten();
-        let of_visitor = vaults.filter(|site| cookies::find(&head.headers, site.cookie) != Found::None);
-        let of_visitor: Vec<HeaderValue> = of_visitor.filter_map(Visitors::deletion).collect();
+        let ends = head.method == Method::POST && !desk.told.is_empty();
+        let notices = if ends { self.notices(exchange, desk, &head.headers).await? } else { Vec::new() };
+        let brought: HeaderMap = (head.headers.get_all(header::COOKIE).iter())
+            .map(|line| (header::COOKIE, line.clone()))
+            .collect();
         let user_agent = head.headers.get(header::USER_AGENT).cloned();
         let visit = Visit {
             now: exchange.now,
@@ -107,6 +102,7 @@ impl Gateway {
             presence: exchange.presence.clone(),
             request_id: exchange.id.to_string(),
             action,
+            app: desk.app.clone(),
         };
         let answer = Box::pin(Arc::clone(&self.shared.login).visit(visit)).await;
         if let Some(outcome) = answer.outcome {
@@ -114,17 +110,22 @@ impl Gateway {
         }
         let mut response = answer.response.map(ReplyBody::full);
         harden::part_from_opener(response.headers_mut(), user_agent.as_ref());
-        if matches!(answer.session, SessionCookie::Clear)
-            && let Some(data) = SiteData::header(&desk.clear_at_logout)
-        {
+        let leaves = matches!(answer.session, SessionCookie::Clear);
+        if leaves && let Some(data) = SiteData::header(&desk.clear_at_logout) {
             response.headers_mut().insert(CLEAR_SITE_DATA, data);
         }
-        let mut cookies = answer.cookies;
-        if answer.parted {
-            cookies.extend(left_by_apps);
+        if leaves {
+            self.give_notice(exchange, notices).await;
         }
-        if matches!(answer.session, SessionCookie::Set(_)) {
-            cookies.extend(of_visitor);
+        let mut cookies = answer.cookies;
+        let all = answer.leftovers == Leftovers::Anothers;
+        if answer.leftovers != Leftovers::Theirs {
+            cookies.extend(self.leftovers(&brought, |name| all || desk.takes_away(name)));
+        }
+        match answer.session {
+            SessionCookie::Set(_) => cookies.extend(self.visitors_leftovers(&brought)),
+            SessionCookie::Keep if all => self.empty_vault(exchange, desk).await,
+            SessionCookie::Keep | SessionCookie::Clear => {}
         }
         Ok(Reply { response, session: answer.session, cookies, ..Reply::own(http::Response::default()) })
     }

@@ -69,6 +69,14 @@ impl Gateway {
         }
         request.user_agent = agent().unwrap_or_default();
         let found = self.look_up(exchange, cookie, &request).await?;
+        if let Finding::Active(grant) = &found
+            && exchange.site.as_ref().and_then(|site| site.realm()) != grant.session().user().name.realm()
+        {
+            // Whom one login vouches for is nobody to another: people logged in here in another way before.
+            let event = Event::SessionCookieRejected { reason: "of another login" };
+            exchange.record(&self.shared.audit, &event);
+            return Ok(());
+        }
         if let Finding::Active(grant) = found {
             exchange.welcome(visitor.remember_known(cookie, grant), headers);
         } else {

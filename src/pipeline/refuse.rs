@@ -6,6 +6,7 @@ use http::Response;
 use http::StatusCode;
 use http::header;
 
+use crate::access::path::CanonicalPath;
 use crate::pages;
 use crate::pages::ErrorView;
 use crate::pages::ScriptError;
@@ -45,6 +46,10 @@ impl Gateway {
         if matches!(reject, Reject::MethodNotAllowed) {
             headers.insert(header::ALLOW, ALLOWED);
         }
+        if let Reject::LoginDenied(denied) = reject {
+            self.shared.metrics.login(denied.outcome.as_str());
+            denied.retry_after.map(|secs| headers.insert(header::RETRY_AFTER, secs.into()));
+        }
         if matches!(reject, Reject::StoreDown(_) | Reject::App(SendError::Busy)) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -56,8 +61,9 @@ impl Gateway {
             return self.tell(exchange, &Reject::BadHost, None);
         };
         let navigation = exchange.audience == Audience::Navigation;
-        // Only a page load can be taken up where it was; anything else begins anew at the front page.
-        let target = if navigation { exchange.target() } else { "/" };
+        // Only a page load can be taken up where it was; anything else begins anew at the front page. So does a logout that
+        // came too late: it would undo the login.
+        let target = if navigation && !logs_out(exchange) { exchange.target() } else { "/" };
         let (login, now) = (&self.shared.login, exchange.now);
         let (entrance, lead) = match need {
             Need::Login { why, lead } => (login.entrance(target, authority, why, now), lead),
@@ -104,6 +110,9 @@ impl Gateway {
             Reject::StoreDown(error) => {
                 exchange.record(audit, &Event::StoreFailed { reason: &causes(error) });
             }
+            Reject::LoginLeadsAway => {
+                exchange.record(audit, &Event::UpstreamFailed { reason: "its login page leads away" });
+            }
             Reject::Forbidden => exchange.record(audit, &Event::AuthzFail { required: "a rule of the site" }),
             Reject::ServiceWorker => {
                 exchange.record(audit, &Event::AuthzFail { required: "service_workers: allow" });
@@ -120,6 +129,7 @@ impl Gateway {
             | Reject::Fault
             | Reject::FormBroken
             | Reject::FormTooLarge
+            | Reject::LoginDenied(_)
             | Reject::MethodNotAllowed
             | Reject::Misdirected
             | Reject::NeedsLogin(_)
@@ -130,6 +140,12 @@ impl Gateway {
             | Reject::ToSite(_) => {}
         }
     }
+}
+
+fn logs_out(exchange: &Exchange) -> bool {
+    let logout = exchange.site.as_ref().and_then(|site| site.logout.as_ref());
+    logout
+        .is_some_and(|logout| CanonicalPath::parse(exchange.uri.path()).is_ok_and(|path| logout.is_at(&path)))
 }
 
 fn reject_input(gateway: &Gateway, exchange: &Exchange, reason: &str) {

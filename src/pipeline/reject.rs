@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use crate::access::path::AmbiguousPath;
 use crate::body::RequestBodyError;
+use crate::login::observed::Denied;
 use crate::server::Refusal;
 use crate::session::lifetime::Why;
 use crate::session::store::StoreError;
@@ -33,6 +34,10 @@ pub(crate) enum Reject {
     Forbidden,
     FormBroken,
     FormTooLarge,
+    /// The app's own login, of which nothing came.
+    LoginDenied(Denied),
+    /// The app's login page sends away whoever has yet to log in.
+    LoginLeadsAway,
     Loop,
     MethodNotAllowed,
     Misdirected,
@@ -60,10 +65,11 @@ impl Reject {
             | Self::PlainHttp
             | Self::UntrustedTerminator => StatusCode::BAD_REQUEST,
             Self::App(error) => app_status(error),
-            Self::BadHandshake => StatusCode::BAD_GATEWAY,
+            Self::BadHandshake | Self::LoginLeadsAway => StatusCode::BAD_GATEWAY,
             Self::CrossSite | Self::Forbidden | Self::ServiceWorker => StatusCode::FORBIDDEN,
             Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
             Self::FormTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LoginDenied(denied) => denied.status,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -91,6 +97,8 @@ impl Reject {
             Self::Forbidden => "forbidden",
             Self::FormBroken => "form_broken",
             Self::FormTooLarge => "form_too_large",
+            Self::LoginDenied(denied) => denied.reason,
+            Self::LoginLeadsAway => "login_leads_away",
             Self::Loop => "loop",
             Self::MethodNotAllowed => "method",
             Self::Misdirected => "unknown_host",
@@ -111,11 +119,15 @@ impl Reject {
 
     /// What to tell a person, where the status does not say enough by itself.
     #[expect(clippy::wildcard_enum_match_arm, reason = "for all others the status says enough")]
-    pub(crate) fn text(&self) -> Option<&'static str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::CrossSite => Some(
                 "This request was started by another site, so it was not carried out. \
                  Open the page on this site and do it there.",
+            ),
+            Self::LoginDenied(denied) => Some(&denied.text),
+            Self::LoginLeadsAway => Some(
+                "The app's own login page leads to a place that asks for a login, so nobody can sign in. Tell whoever runs this site.",
             ),
             Self::NeedsLogin(Need::FreshLogin) => {
                 Some("This page asks for a login of a moment ago. Sign in again to go on.")

@@ -16,6 +16,7 @@ use http_body::SizeHint;
 use tokio::time::Sleep;
 
 use crate::body::appended::Appended;
+use crate::body::longer;
 use crate::clock::Clock;
 use crate::login::SessionCookie;
 use crate::pipeline::finish::Account;
@@ -48,6 +49,8 @@ pub(crate) struct Reply {
     pub(crate) voice: Voice,
     pub(crate) session: SessionCookie,
     pub(crate) cookies: Vec<HeaderValue>,
+    /// Lines that take cookies of the app's from the browser before this answer sets others.
+    pub(crate) expired: Vec<HeaderValue>,
     /// The browser's own cookies that the app was sent.
     pub(crate) carried: Option<HeaderValue>,
     /// The request's line with the list of cookies that the app left in the browser.
@@ -62,6 +65,7 @@ impl Reply {
             voice: Voice::Own,
             session: SessionCookie::Keep,
             cookies: Vec::new(),
+            expired: Vec::new(),
             carried: None,
             left: None,
         }
@@ -74,6 +78,7 @@ impl Reply {
             voice: Voice::App { protected },
             session: SessionCookie::Keep,
             cookies: Vec::new(),
+            expired: Vec::new(),
             carried: None,
             left: None,
         }
@@ -83,6 +88,8 @@ impl Reply {
 /// The body of an answer.
 #[derive(Debug)]
 pub struct ReplyBody {
+    /// What was read of the content already.
+    ahead: Option<Bytes>,
     content: Content,
     begun: bool,
     bond: Option<Bond>,
@@ -100,6 +107,7 @@ enum Content {
 impl ReplyBody {
     pub(crate) fn full(bytes: Bytes) -> Self {
         Self {
+            ahead: None,
             content: Content::Full((!bytes.is_empty()).then_some(bytes)),
             begun: false,
             bond: None,
@@ -114,7 +122,12 @@ impl ReplyBody {
     /// What the app streams, at most as long as the session behind `bond` lives.
     pub(crate) fn app(body: AnswerBody, bond: Option<Bond>) -> Self {
         let bond = if body.is_end_stream() { None } else { bond };
-        Self { content: Content::App(body), begun: false, bond, account: None }
+        Self { ahead: None, content: Content::App(body), begun: false, bond, account: None }
+    }
+
+    /// With what was read of it already.
+    pub(crate) fn behind(self, ahead: Bytes) -> Self {
+        Self { ahead: (!ahead.is_empty()).then_some(ahead), ..self }
     }
 
     /// With `tail` after what the app streams.
@@ -133,6 +146,9 @@ impl ReplyBody {
     }
 
     fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(Frame::data(ahead))));
+        }
         match &mut self.content {
             Content::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::App(body) => of_app(Pin::new(body).poll_frame(context)),
@@ -197,19 +213,21 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
+        let rest = match &self.content {
             Content::Full(bytes) => bytes.is_none(),
             Content::App(body) => body.is_end_stream(),
             Content::Page(body) => body.is_end_stream(),
-        }
+        };
+        rest && self.ahead.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
+        let rest = match &self.content {
             Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Content::App(body) => body.size_hint(),
             Content::Page(body) => body.size_hint(),
-        }
+        };
+        longer(rest, self.ahead.as_ref().map_or(0, Bytes::len))
     }
 }
 

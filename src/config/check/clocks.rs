@@ -12,6 +12,7 @@ use crate::config::read::OrNull;
 use crate::config::tree::At;
 use crate::config::units::Span;
 use crate::config::words::Choice;
+use crate::route::SiteLogin;
 use crate::session::lifetime::Lifetime;
 use crate::session::profile::Clocks;
 use crate::session::profile::Profile;
@@ -34,19 +35,21 @@ pub(super) fn of_all(all: &SessionFile, check: &mut Check<'_>) -> Lifetime {
 }
 
 /// The limits of one site, most specific first: its own, those of its own profile, those of all sites, those of the
-/// profile of all sites. `login` is whether people log in there.
+/// profile of all sites. `login` is how people log in there.
 pub(super) fn of_site(
     site: &SiteSessionFile,
     all: &SessionFile,
-    login: bool,
+    login: &SiteLogin,
     check: &mut Check<'_>,
 ) -> Lifetime {
     let (own, all) = (Written::from(site), Written::from(all));
     let profile = own.profile.or(all.profile);
-    if let Some(Given { value: OrNull(Some(profile)), at }) = profile
-        && login
-    {
-        strong_enough(*profile, *at, check);
+    if let Some(Given { value: OrNull(Some(profile)), at }) = profile {
+        match login {
+            SiteLogin::None => {}
+            SiteLogin::Own => strong_enough(*profile, *at, check),
+            SiteLogin::App(_) => unknown_strength(*profile, *at, check),
+        }
     }
     let clocks = own.over(&all);
     if own.is_empty() {
@@ -178,6 +181,19 @@ fn strong_enough(profile: Profile, at: At, check: &mut Check<'_>) {
             ),
         );
     }
+}
+
+/// Nobody knows how an app asks its users who they are.
+fn unknown_strength(profile: Profile, at: At, check: &mut Check<'_>) {
+    let (word, Clocks { idle, absolute }) = (profile.word(), profile.clocks());
+    let (idle, absolute) = (format_duration(idle), format_duration(absolute));
+    check.findings.error(
+        at,
+        format!("`profile: {word}` asks for a login of known strength, and this site's is its app's own"),
+        &format!(
+            "write `profile: null` in the site, with the clocks alone: `idle_timeout: {idle}` and `absolute_timeout: {absolute}`"
+        ),
+    );
 }
 
 /// The same as a lifetime; where the limits make no sense, which was noted, the default's.

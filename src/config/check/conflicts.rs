@@ -26,7 +26,19 @@ pub(super) fn conflicts(files: &[Given<SiteFile>], sites: &[Site], check: &mut C
                 );
                 continue;
             }
-            if site.login && other.login && site.lifetime != other.lifetime {
+            if site.login.app().or_else(|| other.login.app()).is_some() {
+                check.findings.error(
+                    given.at,
+                    format!(
+                        "site {} shares `{host}` with site {}: an app that people log in to at its own page has its host for itself",
+                        place + 1,
+                        other.id + 1
+                    ),
+                    "give each app a host of its own: who logs in to one would be logged in to the other",
+                );
+                continue;
+            }
+            if site.login.is_some() && other.login.is_some() && site.lifetime != other.lifetime {
                 check.findings.warning(
                     Some(given.at),
                     format!(

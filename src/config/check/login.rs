@@ -35,7 +35,7 @@ pub(super) fn own_host(file: &LoginFile) -> Option<&Host> {
 /// The login's settings, for these sites.
 pub(super) fn login(all: &File, sites: &[Site], state_dir: &Path, check: &mut Check<'_>) -> Settings {
     let file = &all.login;
-    let needed = sites.iter().any(|site| site.login);
+    let needed = sites.iter().any(|site| site.login.is_own());
     let (per_address, per_address_window) =
         file.attempts.per_address.as_ref().map_or(PER_ADDRESS, |given| given.value.0);
     // NIST SP 800-63B §5.2.2 ends guessing at 100 failures.
@@ -46,6 +46,7 @@ pub(super) fn login(all: &File, sites: &[Site], state_dir: &Path, check: &mut Ch
         same_site: session::same_site(&all.session),
         users: users(file, needed, check),
         seen: state_dir.join(SEEN),
+        realms: sites.iter().filter_map(Site::realm).map(Box::from).collect(),
         attempts: Attempts {
             per_account: u32::try_from(per_account).unwrap_or(u32::MAX),
             per_address,
@@ -65,11 +66,11 @@ fn host(all: &File, sites: &[Site], check: &mut Check<'_>) -> Option<LoginHost> 
             format!("`login.host`: site {} answers to `{host}` already", site.id + 1),
             "name a host that no app has, such as `login.example.com`: passwords are to be typed where no app's scripts run",
         );
-    } else if !sites.iter().any(|site| site.login) {
+    } else if !sites.iter().any(|site| site.login.is_own()) {
         check.findings.warning(
             Some(at),
-            format!("nobody is ever sent to `{host}`: no site has a login"),
-            "remove the line, or `login: none` from a site",
+            format!("nobody is ever sent to `{host}`: no site has a login of the gateway's"),
+            "remove the line, or write `login: all` in a site",
         );
     }
     let policy = session::policy(&SiteSessionFile::default(), &all.session, check);

@@ -8,6 +8,7 @@ use crate::access::rules::Rule;
 use crate::access::rules::Rules;
 use crate::access::rules::Unauthenticated;
 use crate::config::check::Check;
+use crate::config::check::app;
 use crate::config::check::traps;
 use crate::config::check::traps::Placed;
 use crate::config::file::site::AllowFile;
@@ -19,9 +20,11 @@ use crate::config::read::OneOrMany;
 use crate::config::tree::At;
 use crate::config::units::Text;
 use crate::config::words::AllowWord;
+use crate::route::SiteLogin;
 
 /// The rules of a site at `mount`; without a login everything they do not forbid is open.
-pub(super) fn rules(file: &SiteFile, login: bool, mount: &str, check: &mut Check<'_>) -> Rules {
+pub(super) fn rules(file: &SiteFile, how: &SiteLogin, mount: &str, check: &mut Check<'_>) -> Rules {
+    let login = how.is_some();
     let list = file.rules.as_ref().map_or(&[][..], |given| &given.value);
     let rules: Vec<Placed> = list
         .iter()
@@ -35,6 +38,11 @@ pub(super) fn rules(file: &SiteFile, login: bool, mount: &str, check: &mut Check
         .collect();
     let otherwise = if login { Allow::Authenticated } else { Allow::Anyone };
     traps::traps(&rules, mount, &otherwise, check);
+    if let Some(app) = how.app() {
+        for Placed { at, rule } in &rules {
+            app::rule(*at, rule, app, check);
+        }
+    }
     let rules = rules.into_iter().map(|placed| placed.rule).collect();
     if login { Rules::new(rules) } else { Rules::without_login(rules) }
 }

@@ -6,6 +6,7 @@ use http::HeaderValue;
 
 use crate::access::csrf::Csrf;
 use crate::config::check::Check;
+use crate::config::check::app;
 use crate::config::check::clocks;
 use crate::config::check::conflicts;
 use crate::config::check::cookies;
@@ -15,6 +16,7 @@ use crate::config::check::session;
 use crate::config::check::upstream;
 use crate::config::check::warn;
 use crate::config::file::File;
+use crate::config::file::app::SiteLoginFile;
 use crate::config::file::site::HeadersFile;
 use crate::config::file::site::SiteFile;
 use crate::config::file::site::UpstreamBlock;
@@ -25,9 +27,11 @@ use crate::headers::harden::CachePolicy;
 use crate::headers::harden::Hsts;
 use crate::headers::harden::ResponsePolicy;
 use crate::net::Host;
+use crate::route::AppLogout;
 use crate::route::Mode;
 use crate::route::ServiceWorkers;
 use crate::route::Site;
+use crate::route::SiteLogin;
 
 /// All sites; `names` are the hosts of those that name none, if they are known.
 pub(super) fn sites(file: &File, names: Option<&[Host]>, check: &mut Check<'_>) -> Vec<Site> {
@@ -54,34 +58,59 @@ fn site(
     check: &mut Check<'_>,
 ) -> Site {
     let file = &given.value;
-    let login = file.login.as_ref().is_none_or(|given| given.value.0);
     let none = UpstreamBlock::default();
     let upstream = file.upstream.as_ref().map_or(&none, |given| &given.value.0);
     let own_body = file.limits.body.as_ref().or(all.limits.body.as_ref());
     switches(file, check);
     let hosts = hosts(given, names, check);
     let mount = file.path.as_ref().map_or_else(|| "/".to_owned(), |path| mount(path, check));
-    let lifetime = clocks::of_site(&file.session, &all.session, login, check);
+    let login = login(file, (&hosts, &mount), check);
+    let lifetime = clocks::of_site(&file.session, &all.session, &login, check);
     session::within(&file.session, lifetime, check);
     let warning = warn::before(&file.session, &all.session, lifetime, check);
     let mode = file.mode.as_ref().map_or(Mode::Enforce, |given| given.value);
     Site {
         id,
         mode,
-        login,
         lifetime,
         session: session::policy(&file.session, &all.session, check),
         csrf: file.csrf.as_ref().map_or(Csrf::SameOrigin, |given| given.value),
         responses: responses(file, check),
-        warning: warning.filter(|_| login && mode == Mode::Enforce),
+        warning: warning.filter(|_| login.is_some() && mode == Mode::Enforce),
         service_workers: file.service_workers.as_ref().map_or(ServiceWorkers::Deny, |given| given.value),
         body_limit: own_body.and_then(|given| given.value.0.as_ref()).map(|size| size.0),
-        rules: rules::rules(file, login, &mount, check),
+        rules: rules::rules(file, &login, &mount, check),
+        logout: logout(file, &login, &mount, check),
+        login,
         mount,
         identity: identity::headers(&file.identity, &all.identity, check),
         upstream: upstream::upstream(upstream, &all.limits, &hosts, check),
         hosts,
     }
+}
+
+fn login(file: &SiteFile, place: (&[Host], &str), check: &mut Check<'_>) -> SiteLogin {
+    match file.login.as_ref().map(|given| &given.value) {
+        None | Some(SiteLoginFile::Own) => SiteLogin::Own,
+        Some(SiteLoginFile::None) => SiteLogin::None,
+        Some(SiteLoginFile::App(block)) => match &block.app {
+            Some(given) => SiteLogin::App(Arc::new(app::login(given, place, check))),
+            // What is wrong with it was noted.
+            None => SiteLogin::Own,
+        },
+    }
+}
+
+fn logout(file: &SiteFile, login: &SiteLogin, mount: &str, check: &mut Check<'_>) -> Option<AppLogout> {
+    let given = file.logout.as_ref()?;
+    if !login.is_some() {
+        check.findings.error(
+            given.at,
+            "`logout`: there is no session to end, since this site has no login".to_owned(),
+            "remove the line, or `login: none`",
+        );
+    }
+    app::logout(given, mount, check)
 }
 
 /// Protection that is switched off is said at every start.

@@ -3,6 +3,7 @@
 use crate::access::rules::CrossSite;
 use crate::config::effective::Origin;
 use crate::config::effective::Table;
+use crate::config::effective::app;
 use crate::config::effective::bytes;
 use crate::config::effective::list;
 use crate::config::effective::optional;
@@ -35,7 +36,8 @@ pub(super) fn describe(file: &SiteFile, all: &File, site: &Site, table: &mut Tab
     table.row("hosts", list(&site.hosts), Origin::of(file.hosts.as_ref()));
     table.row("path", &site.mount, Origin::of(file.path.as_ref()));
     table.row("mode", site.mode.word(), Origin::of(file.mode.as_ref()));
-    table.row("login", if site.login { "all" } else { "none" }, Origin::of(file.login.as_ref()));
+    app::login(file, &site.login, table);
+    app::logout(file, site.logout.as_ref(), table);
     cookies(file, &site.responses.cookies, table);
     table.row("csrf", site.csrf.word(), Origin::of(file.csrf.as_ref()));
     table.row("service_workers", site.service_workers.word(), Origin::of(file.service_workers.as_ref()));
@@ -212,7 +214,7 @@ fn rules(file: &SiteFile, site: &Site, table: &mut Table) {
         let path = given.value.path.as_ref().map_or("", |path| &path.value.0);
         table.row("rule", format!("{path}  {}", rule(&given.value)), Origin::Written);
     }
-    let rest = if site.login { "any logged-in user" } else { "anyone" };
+    let rest = if site.login.is_some() { "any logged-in user" } else { "anyone" };
     table.row("rule", format!("everything else  {rest}"), Origin::Default);
 }
 

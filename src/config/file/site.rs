@@ -9,6 +9,8 @@ use crate::access::rules;
 use crate::access::rules::CrossSite;
 use crate::access::rules::Unauthenticated;
 use crate::config::file::IdentityFile;
+use crate::config::file::app::LogoutFile;
+use crate::config::file::app::SiteLoginFile;
 use crate::config::file::warn::WarnFile;
 use crate::config::findings::Findings;
 use crate::config::read;
@@ -26,8 +28,6 @@ use crate::config::units::Text;
 use crate::config::words::AllowWord;
 use crate::config::words::BindWord;
 use crate::config::words::Choice;
-use crate::config::words::LoginMethod;
-use crate::config::words::SiteLoginWord;
 use crate::headers::app_cookies::Keeping;
 use crate::headers::harden::CachePolicy;
 use crate::headers::harden::SiteData;
@@ -51,8 +51,10 @@ shape! {
         upstream: UpstreamFile,
         /// `enforce`, or `observe`: proxy everything and log what would have been refused. Default: enforce.
         mode: Mode,
-        /// Who may log in here: `all` methods, `none` for a site without login, or `[password]`. Default: all.
-        login: SiteLogin,
+        /// How people log in here: by `all` methods of the gateway, `[password]`, `none` for a site without login, or `{ app: … }`: the app's own login page, observed. Default: all.
+        login: SiteLoginFile,
+        /// The app's own logout, which ends the gateway's session too: a path such as /logout, several, or a block. Default: none.
+        logout: LogoutFile,
         /// The app's own cookies: made safe (`harden`), kept on the server (`vault`) or left alone (`pass`); or a block. Default: harden.
         cookies: CookiesFile,
         /// Unsafe requests that another site made: refused, logged (`report`) or let through (`off`). Default: `same_origin`.
@@ -295,39 +297,6 @@ impl Read for PerCookie {
             Some((Given { value: entry.key.clone(), at: entry.at }, keeping))
         });
         Some(Self(words.collect()))
-    }
-}
-
-/// Whether people log in at a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(inline, with = "SiteLoginForms")]
-pub(crate) struct SiteLogin(pub(crate) bool);
-
-#[derive(JsonSchema)]
-#[schemars(inline, untagged)]
-#[expect(dead_code, reason = "exists for the schema alone")]
-enum SiteLoginForms {
-    Word(SiteLoginWord),
-    Methods(Vec<LoginMethod>),
-}
-
-impl Read for SiteLogin {
-    fn read(node: &Node, path: &str, findings: &mut Findings) -> Option<Self> {
-        if !matches!(node.value, Value::List(_)) {
-            let word = SiteLoginWord::read(node, path, findings)?;
-            return Some(Self(word == SiteLoginWord::All));
-        }
-        let methods: OneOrMany<LoginMethod> = OneOrMany::read(node, path, findings)?;
-        if methods.is_empty() {
-            read::wrong_type(
-                node,
-                path,
-                "a list of at least one method",
-                "`all`, `none` or `[password]`",
-                findings,
-            );
-        }
-        Some(Self(true))
     }
 }
 

@@ -12,10 +12,12 @@ use crate::login::Settings;
 use crate::login::Theme;
 use crate::login::Visit;
 use crate::net::Authority;
+use crate::route::AppLogin;
 use crate::session::sessions::Request;
 use crate::session::sessions::Sessions;
 use crate::telemetry::audit::Audit;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,6 +60,8 @@ pub(super) struct Gateway {
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
     pub(super) users: PathBuf,
+    /// The app's own login, where people log in there.
+    pub(super) app: Option<Arc<AppLogin>>,
     _directory: TempDir,
 }
 
@@ -91,6 +95,7 @@ impl Gateway {
             same_site: SameSite::Lax,
             users: path.clone(),
             seen: directory.path().join("users.seen"),
+            realms: BTreeSet::new(),
             attempts: Attempts {
                 per_account: 5,
                 per_address: 30,
@@ -109,6 +114,7 @@ impl Gateway {
             scheme: Scheme::Https,
             authority: Authority::parse("app.example").unwrap(),
             users: path,
+            app: None,
             _directory: directory,
         }
     }
@@ -200,6 +206,7 @@ impl Browser {
                 presence,
                 request_id: "r1".to_owned(),
                 action: Action::of(place).unwrap(),
+                app: gateway.app.clone(),
             })
             .await;
         self.keep(&answer);

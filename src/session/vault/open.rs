@@ -121,6 +121,13 @@ impl Open {
         open.jar.line(place, known, now)
     }
 
+    /// The site's cookies, in the order they were first set.
+    pub fn cookies(&self, site: &str) -> Vec<Cookie> {
+        let inside = self.lock();
+        let of_site = inside.jars.iter().filter(|open| *open.site == *site);
+        of_site.flat_map(|open| open.jar.cookies()).cloned().collect()
+    }
+
     /// Applies what an answer of the site does to its cookies: the next request from here sees it.
     pub fn apply(&self, site: &Arc<str>, changes: Vec<Change>, now: Timestamp) -> Applied {
         let mut inside = self.lock();

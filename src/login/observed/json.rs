@@ -1,0 +1,117 @@
+//! JSON in which every name stands once: of a name that is there twice one parser takes the first and another the last.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::Error;
+use serde::de::MapAccess;
+use serde::de::SeqAccess;
+use serde::de::Visitor;
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::route::FieldPath;
+
+/// The whole value; nothing if it is none, or names something twice, be it in other letters.
+pub(crate) fn value(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Clear>(bytes).ok().map(|Clear(value)| value)
+}
+
+/// The text at `field`, which may be a way such as `user.name`.
+pub(super) fn text(field: &str, bytes: &[u8]) -> Option<String> {
+    let value = value(bytes)?;
+    FieldPath::parse(field)?.find(&value)?.as_str().map(str::to_owned)
+}
+
+struct Clear(Value);
+
+impl<'de> Deserialize<'de> for Clear {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Clear(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let (mut map, mut names) = (Map::new(), BTreeSet::new());
+        while let Some((name, Clear(value))) = entries.next_entry::<String, Clear>()? {
+            // Some parsers ask no more than that the letters are the same.
+            if !names.insert(name.to_lowercase()) {
+                return Err(A::Error::custom("a name stands here twice"));
+            }
+            map.insert(name, value);
+        }
+        Ok(map.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_read_as_it_is() {
+        let written = r#"{"a": [1, -2, 0.5, null, true, "x", {}], "b": {"c": "d"}}"#;
+        assert_eq!(value(written.as_bytes()), serde_json::from_str(written).ok());
+        assert_eq!(text("b.c", written.as_bytes()).as_deref(), Some("d"));
+        assert_eq!((text("a", written.as_bytes()), text("b", written.as_bytes())), (None, None));
+    }
+
+    #[test]
+    fn what_names_something_twice_is_not_read() {
+        for bad in [
+            r#"{"user": "ada", "user": "eve"}"#,
+            r#"{"user": "ada", "User": "eve"}"#,
+            r#"{"user": "ada", "\u0075ser": "eve"}"#,
+            r#"{"x": {"a": 1, "a": 2}, "user": "ada"}"#,
+            r#"{"user": "ada"} {}"#,
+            r#"{"user": "ada",}"#,
+            "",
+        ] {
+            assert_eq!(text("user", bad.as_bytes()), None, "{bad}");
+        }
+        assert!(value("[".repeat(16_000).as_bytes()).is_none());
+    }
+}

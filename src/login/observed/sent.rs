@@ -1,0 +1,175 @@
+//! Whom a login form names. The rest of the form is looked over and not read: one field of it is a password.
+//!
+//! The app reads the same bytes with a parser of its own. Where two parsers could find two names, nothing is found, and no
+//! session comes of it: a field that is there twice, or once more in another spelling or in the address; what is encoded
+//! in ways that not everybody knows.
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::header::CONTENT_ENCODING;
+use http::header::CONTENT_TYPE;
+use percent_encoding::percent_decode;
+
+use crate::login::observed::json;
+use crate::login::observed::multipart;
+
+/// So much of a form is looked at, and a longer one is nobody's.
+pub const MOST_BYTES: usize = 16 * 1024;
+
+/// The value of `field` in a form of at most [`MOST_BYTES`]: urlencoded, multipart or JSON.
+pub(crate) fn user(field: &str, headers: &HeaderMap, query: Option<&str>, body: &[u8]) -> Option<String> {
+    if headers.contains_key(CONTENT_ENCODING) || query.is_some_and(|query| is_in_query(field, query)) {
+        return None;
+    }
+    let kind = only(headers, &CONTENT_TYPE)?;
+    let (essence, parameters) = kind.split_once(';').unwrap_or((kind, ""));
+    match essence.trim().to_ascii_lowercase().as_str() {
+        "application/x-www-form-urlencoded" => in_utf8(parameters).then(|| urlencoded(field, body))?,
+        "application/json" => in_utf8(parameters).then(|| json::text(field, body))?,
+        "multipart/form-data" => multipart::text(field, parameters, body),
+        _ => None,
+    }
+}
+
+/// What a form says under one name, if nothing else in it could be read under that name.
+#[derive(Debug, Default)]
+pub(super) struct Sought {
+    found: Option<String>,
+    spoilt: bool,
+}
+
+impl Sought {
+    /// Takes note of a pair: `value` gives what stands there, if that is text.
+    pub(super) fn note(&mut self, field: &str, name: &str, value: impl FnOnce() -> Option<String>) {
+        if name == field && self.found.is_none() {
+            self.found = value();
+            self.spoilt |= self.found.is_none();
+        } else if reads_as(field, name) {
+            self.spoilt = true;
+        }
+    }
+
+    pub(super) fn result(self) -> Option<String> {
+        self.found.filter(|_| !self.spoilt)
+    }
+}
+
+/// Whether some framework could take `name` for `field`: in other letters, as PHP spells it, as one of several.
+fn reads_as(field: &str, name: &str) -> bool {
+    let stem = |text: &str| -> String {
+        let stem = text.split(['[', '\0']).next().unwrap_or_default().trim();
+        stem.chars().map(|char| if matches!(char, '.' | ' ') { '_' } else { char }).collect()
+    };
+    stem(field).to_lowercase() == stem(name).to_lowercase()
+}
+
+fn urlencoded(field: &str, body: &[u8]) -> Option<String> {
+    let mut sought = Sought::default();
+    for pair in body.split(|byte| *byte == b'&') {
+        // Parsers of old split here as well.
+        if pair.contains(&b';') {
+            return None;
+        }
+        let mut halves = pair.splitn(2, |byte| *byte == b'=');
+        let name = decode(halves.next().unwrap_or_default())?;
+        sought.note(field, &name, || decode(halves.next().unwrap_or_default()));
+    }
+    sought.result()
+}
+
+fn is_in_query(field: &str, query: &str) -> bool {
+    let pairs = query.split(['&', ';']);
+    let mut names = pairs.map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| decode(name.as_bytes()).is_none_or(|name| reads_as(field, &name)))
+}
+
+fn decode(part: &[u8]) -> Option<String> {
+    let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    String::from_utf8(percent_decode(&spaced).collect()).ok()
+}
+
+/// The one line of a field; nothing if there are two.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next()?.to_str().ok()?;
+    lines.next().is_none().then_some(line)
+}
+
+/// Whether a type's parameters name no other alphabet than ours.
+pub(super) fn in_utf8(parameters: &str) -> bool {
+    parameters.split(';').all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.trim().trim_matches('"');
+        !name.trim().eq_ignore_ascii_case("charset")
+            || ["utf-8", "utf8"].iter().any(|utf8| value.eq_ignore_ascii_case(utf8))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    fn sent(kind: &str, query: Option<&str>, body: &str) -> Option<String> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
+        user("user_name", &headers, query, body.as_bytes())
+    }
+
+    #[test]
+    fn the_field_is_found_among_the_others() {
+        for (kind, body) in [
+            (FORM, "csrf=x&user_name=Ada+%C3%84&password=p%26user_name%3Deve"),
+            (FORM, "user_name=Ada+%C3%84&user_name2=eve&xuser_name=eve&remember"),
+            ("Application/X-WWW-Form-Urlencoded; charset=\"UTF-8\"", "user_name=Ada+%C3%84"),
+            (
+                "application/json",
+                r#"{"user_name": "Ada \u00c4", "password": "user_name", "list": [{"a": 1}]}"#,
+            ),
+            (
+                "multipart/form-data; boundary=xYz",
+                "--xYz\r\nContent-Disposition: form-data; name=\"user_name\"\r\n\r\nAda Ä\r\n--xYz--\r\n",
+            ),
+        ] {
+            assert_eq!(sent(kind, Some("next=%2F&lang=de"), body).as_deref(), Some("Ada Ä"), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_two_names_is_none() {
+        for body in [
+            "user_name=ada&user_name=eve",
+            "user_name=ada&User_Name=eve",
+            "USER_NAME=ada",
+            "user_name=ada&user.name=eve",
+            "user_name=ada&user+name=eve",
+            "user_name=ada&user%5Fname=eve",
+            "user_name=ada&user_name[]=eve",
+            "user_name=ada&user_name%5Bx%5D=eve",
+            "user_name=ada&user_name%00=eve",
+            "user_name=ada&+user_name=eve",
+            "user_name=ada;user_name=eve",
+            "x=1;user_name=eve&user_name=ada",
+            "user_name=%FF",
+            "user_name=ada&%FF=1",
+            "password=x",
+            "",
+        ] {
+            assert_eq!(sent(FORM, None, body), None, "{body}");
+        }
+        for query in ["user_name=eve", "a=1&USER_NAME=eve", "user%5Fname=eve", "a;user_name=x", "%FF=1"] {
+            assert_eq!(sent(FORM, Some(query), "user_name=ada"), None, "{query}");
+        }
+        for kind in
+            ["", "text/plain", "application/x-www-form-urlencoded; charset=utf-16", "application/jsonx"]
+        {
+            assert_eq!(sent(kind, None, "user_name=ada"), None, "{kind}");
+        }
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, FORM.parse().unwrap())]);
+        headers.append(CONTENT_TYPE, "application/json".parse().unwrap());
+        assert_eq!(user("user_name", &headers, None, b"user_name=ada"), None);
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, FORM.parse().unwrap())]);
+        headers.append(CONTENT_ENCODING, "gzip".parse().unwrap());
+        assert_eq!(user("user_name", &headers, None, b"user_name=ada"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! An attempt to log in at the app: counted before the app is asked, judged by its answer.
+
+use bytes::BytesMut;
+use http::StatusCode;
+use http::header;
+use http::request::Parts;
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use crate::access::csrf;
+use crate::access::csrf::Provenance;
+use crate::login::Login;
+use crate::login::Outcome;
+use crate::login::SessionCookie;
+use crate::login::observed;
+use crate::login::observed::Caller;
+use crate::login::observed::Entered;
+use crate::login::observed::Head;
+use crate::login::observed::Observed;
+use crate::pipeline::Gateway;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::forward::Answered;
+use crate::pipeline::forward::Sent;
+use crate::pipeline::gate::Passage;
+use crate::pipeline::reject::Reject;
+use crate::pipeline::reply::Reply;
+use crate::route::AppLogin;
+use crate::route::Mode;
+use crate::route::Site;
+use crate::telemetry::audit::Event;
+use crate::upstream::SendError;
+
+impl Gateway {
+    pub(super) async fn watch_login(
+        &self,
+        exchange: &mut Exchange,
+        (site, app): (&Site, &AppLogin),
+        (mut head, body): (Parts, Incoming),
+        passage: Passage,
+    ) -> Result<Reply, Reject> {
+        let protected = passage.protected;
+        let caller = Self::caller(exchange, site, &head.headers)?;
+        let mut body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
+        let whole = body.look(observed::MOST_BYTES).await.map_err(|error| Reject::App(error.into()))?;
+        // A login that another site has sent is nobody's here (login CSRF), also where the app may get it.
+        let own = csrf::provenance(&head.headers, &caller.authority, exchange.scheme) == Provenance::Own;
+        let form = whole.filter(|_| own);
+        let sent =
+            form.as_ref().and_then(|form| Login::sent_user(app, &head.headers, head.uri.query(), form));
+        let attempt = self.count(exchange, (site, app), &caller, sent)?;
+        if app.reads_json() {
+            head.headers.remove(header::ACCEPT_ENCODING);
+        }
+        exchange.outlives_session = true;
+        let exchange = &*exchange;
+        let login = &self.shared.login;
+        let mut sent = match self.send(exchange, site, (head, body), passage).await {
+            Ok(sent) => sent,
+            Err(reject) => {
+                login.observed_nothing(&attempt);
+                return Err(reject);
+            }
+        };
+        let (yes, json) = judge(exchange, (site, app), &mut sent).await?;
+        let entered = if yes && form.is_some() {
+            let user = observed::user_of(app, attempt.sent(), sent.headers(), json.as_ref());
+            let entered = login.observed_success(&caller, app, &attempt, user.as_deref()).await;
+            entered.map(Some).or_else(|denied| match site.mode {
+                Mode::Enforce => Err(Reject::LoginDenied(denied)),
+                Mode::Observe => Ok(None),
+            })?
+        } else {
+            self.not_entered(&caller, &attempt, (yes, sent.status()));
+            None
+        };
+        self.enter(exchange, (site, &caller), (sent, protected), entered).await
+    }
+
+    /// Counts the attempt, or refuses it.
+    fn count(
+        &self,
+        exchange: &Exchange,
+        (site, app): (&Site, &AppLogin),
+        caller: &Caller,
+        sent: Option<String>,
+    ) -> Result<Observed, Reject> {
+        match self.shared.login.observe(caller, app, sent.clone()) {
+            Ok(attempt) => Ok(attempt),
+            Err(denied) if site.mode == Mode::Enforce => Err(Reject::LoginDenied(denied)),
+            Err(denied) => {
+                exchange.record(&self.shared.audit, &Event::WouldRefuse { what: denied.reason });
+                Ok(Observed::uncounted(sent))
+            }
+        }
+    }
+
+    /// No session comes of it: the app said no or could not say anything, or whoever it let in cannot be known.
+    fn not_entered(&self, caller: &Caller, attempt: &Observed, (yes, status): (bool, StatusCode)) {
+        let login = &self.shared.login;
+        // What stands before an app answers so, and not the app.
+        let silent = [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+        if silent.contains(&status) {
+            return login.observed_nothing(attempt);
+        }
+        let reason = if yes { "not_observed" } else { "refused_by_app" };
+        login.observed_failure(caller, attempt, reason);
+        self.shared.metrics.login(Outcome::Failure.as_str());
+    }
+
+    /// Passes the answer on, and the session with it that has begun.
+    async fn enter(
+        &self,
+        exchange: &Exchange,
+        (site, caller): (&Site, &Caller),
+        (mut sent, protected): (Sent<'_>, bool),
+        entered: Option<Entered>,
+    ) -> Result<Reply, Reject> {
+        if let (Some(entered), Some(kept)) = (&entered, &mut sent.kept)
+            && let Some(open) = entered.session.vault()
+        {
+            kept.move_to(&entered.session, open);
+        }
+        let mut cookies = self.take_out(exchange, sent.kept.take(), sent.headers_mut()).await;
+        let reply = self.deliver(exchange, site, sent, protected)?;
+        let Some(entered) = entered else { return Ok(Reply { cookies, ..reply }) };
+        self.shared.metrics.login(Outcome::Success.as_str());
+        cookies.extend(entered.cookies);
+        cookies.extend(self.visitors_leftovers(&caller.headers));
+        let others = entered.others && site.mode == Mode::Enforce;
+        let expired = if others { self.leftovers(&caller.headers, |_| true) } else { Vec::new() };
+        Ok(Reply { cookies, expired, session: SessionCookie::Set(entered.token), ..reply })
+    }
+}
+
+/// Whether the answer says yes, and its JSON if that was asked.
+async fn judge(
+    exchange: &Exchange,
+    (site, app): (&Site, &AppLogin),
+    sent: &mut Sent<'_>,
+) -> Result<(bool, Option<Value>), Reject> {
+    let landing = Gateway::landing(exchange, site, sent.headers());
+    let head = Head { status: sent.status(), headers: sent.headers(), landing: landing.as_ref() };
+    let yes = observed::head_says_yes(app, &head);
+    if !yes || !app.reads_json() {
+        return Ok((yes, None));
+    }
+    let json = read(sent).await?;
+    Ok((observed::body_says_yes(app, json.as_ref()), json))
+}
+
+/// The JSON of an answer that is short enough. What was read of it is passed on.
+async fn read(sent: &mut Sent<'_>) -> Result<Option<Value>, Reject> {
+    let Answered::Plainly(response) = &mut sent.answer else { return Ok(None) };
+    let body = response.body_mut();
+    if body.size_hint().lower() > observed::MOST_ANSWER_BYTES as u64 {
+        return Ok(None);
+    }
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Reject::App(SendError::NoAnswer(std::io::Error::other(error))))?;
+        read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        if read.len() > observed::MOST_ANSWER_BYTES {
+            break;
+        }
+    }
+    sent.ahead = read.freeze();
+    let whole = sent.ahead.len() <= observed::MOST_ANSWER_BYTES;
+    Ok(whole.then(|| observed::read_answer(&sent.ahead)).flatten())
+}

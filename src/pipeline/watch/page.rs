@@ -1,0 +1,67 @@
+//! The app's login page, asked for by a person who has yet to log in here.
+//!
+//! The app may know them still: its own session outlives ours, or it has a cookie that remembers. Then it sends them away
+//! from its login, to where our gate sends them back. So it is asked once more as if by somebody it never saw; and what it
+//! knew them by is gone, so that whoever logs in next is not taken for them.
+
+use http::Method;
+use http::header;
+use http::request::Parts;
+use hyper::body::Incoming;
+
+use crate::access::rules::Allow;
+use crate::access::rules::Permit;
+use crate::body::RequestBody;
+use crate::login::Login;
+use crate::login::observed::Landing;
+use crate::pipeline::Gateway;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::forward::Sent;
+use crate::pipeline::gate::Passage;
+use crate::pipeline::reject::Reject;
+use crate::pipeline::reply::Reply;
+use crate::route::AppLogin;
+use crate::route::Site;
+
+impl Gateway {
+    pub(super) async fn watch_page(
+        &self,
+        exchange: &Exchange,
+        (site, app): (&Site, &AppLogin),
+        (head, body): (Parts, Incoming),
+        passage: Passage,
+    ) -> Result<Reply, Reject> {
+        let mut afresh = head.clone();
+        let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
+        let mut sent = self.send(exchange, site, (head, body), passage).await?;
+        let mut expired = Vec::new();
+        if leads_away(exchange, (site, app), &sent).is_some() && sent.carries_cookies() {
+            expired = self.leftovers(&afresh.headers, |_| true);
+            expired.extend(self.visitors_leftovers(&afresh.headers));
+            expired.extend(Login::observed_cleared(&afresh.headers));
+            afresh.headers.remove(header::COOKIE);
+            let passage = Passage { permit: Permit::to_log_in(), protected: false, resubmits: false };
+            sent = self.send(exchange, site, (afresh, RequestBody::Empty), passage).await?;
+        }
+        let landing = leads_away(exchange, (site, app), &sent);
+        let dead_end = landing.as_ref().and_then(Landing::here).is_some_and(|path| {
+            let rule = site.rules.find(path, &Method::GET);
+            !matches!(rule.allow, Allow::Anyone)
+        });
+        if dead_end {
+            return Err(Reject::LoginLeadsAway);
+        }
+        let cookies = self.take_out(exchange, sent.kept.take(), sent.headers_mut()).await;
+        let reply = self.deliver(exchange, site, sent, false)?;
+        Ok(Reply { cookies, expired, ..reply })
+    }
+}
+
+/// Where an answer leads that leads to another path of the site than those of the login.
+fn leads_away(exchange: &Exchange, (site, app): (&Site, &AppLogin), sent: &Sent<'_>) -> Option<Landing> {
+    let landing = Gateway::landing(exchange, site, sent.headers());
+    landing.filter(|landing| {
+        let away = landing.here().is_some_and(|path| !app.is_door(path, &Method::GET));
+        away && sent.status().is_redirection()
+    })
+}

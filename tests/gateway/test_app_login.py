@@ -1,0 +1,419 @@
+"""The app's own login, observed: what begins a session and what never does, and what the app and the browser see of it."""
+
+import json
+import time
+
+import pytest
+
+from support.legacy import Legacy
+from support.legacy import answer
+from support.person import NAVIGATION
+from support.person import SCRIPT
+from support.person import SESSION
+from support.person import WHO
+from support.person import Person
+from support.waiting import wait_until
+
+APP = {"app": {"success": {"status": 302}}}
+JSON = {"submit": "/api/login", "user": {"json": "user.name"}, "success": {"status": 200, "json": {"ok": True}}}
+HEADER = {"user": {"header": "X-User"}, "success": {"status": 302}}
+RULES = [
+    {"path": "/public", "allow": "anyone"},
+    {"path": "/account", "allow": "authenticated", "reauth_after": "3s"},
+    {"path": "/login", "allow": "nobody"},
+]
+
+
+@pytest.fixture(scope="module")
+def legacy():
+    legacy = Legacy()
+    yield legacy
+    legacy.close()
+
+
+def site(legacy, name, login=None, **more):
+    return {
+        "hosts": [f"{name}.test"],
+        "upstream": legacy.upstream,
+        "login": login or APP,
+        "rules": RULES,
+        "logout": {"path": "/logout", "tell_app": "get"},
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def apps(make_gateway, legacy):
+    sites = [
+        site(legacy, "harden"),
+        site(legacy, "vault", cookies="vault"),
+        site(legacy, "pass", cookies="pass"),
+        site(legacy, "json", {"app": JSON}),
+        site(legacy, "header", {"app": HEADER}),
+        site(legacy, "lax", csrf="off"),
+        site(legacy, "observed", mode="observe"),
+        site(legacy, "own", "all", rules=[]),
+        site(legacy, "led", {"app": {"page": "/page", "submit": "/login", "success": {"status": 302}}}),
+        site(legacy, "few", session={"idle_timeout": "2s", "absolute_timeout": "22s"}),
+        site(legacy, "fewvault", cookies="vault", session={"idle_timeout": "2s", "absolute_timeout": "22s"}),
+        site(legacy, "fewpass", cookies="pass", session={"idle_timeout": "2s", "absolute_timeout": "22s"}),
+    ]
+    return make_gateway("app-login", sites)
+
+
+def log_in(person, user="alice", password="right", target="/login", **more):
+    return person.submit(target, {"username": user, "password": password, **more})
+
+
+def told(person, path="/page"):
+    shown = person.visit(path)
+    assert shown.status == 200, f"{shown.status}\n{shown.text[:300]}"
+    return shown.json()
+
+
+@pytest.mark.parametrize("mode", ["harden", "vault", "pass"])
+def test_the_apps_login_begins_a_session_and_nothing_else_does(apps, legacy, mode):
+    person = Person(apps, f"{mode}.test")
+    led = person.visit("/page?x=1")
+    assert led.status == 303 and not person.cookie
+    page = person.visit(person.location(led))
+    assert (page.status, person.location(page)) == (303, "/login?next=%2Fpage%3Fx%3D1")
+    assert "<form" in person.visit(person.location(page)).text
+    failed = log_in(person, password="wrong")
+    assert failed.status == 200 and not person.cookie and not person.authenticated()
+    done = log_in(person, target="/login?next=/page")
+    assert (done.status, done.get("Location")) == (302, "/page")
+    first = person.cookie
+    assert first and "no-store" in done.get("Cache-Control")
+    assert told(person) == {"app": "alice", "gateway": ["alice"], "cookies": [f"sid={legacy.sid(legacy.last())}"]}
+    if mode == "vault":
+        assert "sid" not in person.jar and not [line for line in person.set_cookies if "sid=" in line.split(";")[0]]
+    # A new login is a new id, and the old one is dead at once.
+    old = Person(apps, f"{mode}.test")
+    old.jar = dict(person.jar)
+    log_in(person)
+    assert person.cookie != first
+    assert told(person)["app"] == "alice"
+    assert not old.authenticated()
+
+
+def test_json_and_header_say_what_and_who(apps, legacy):
+    person = Person(apps, "json.test")
+    body = {"Content-Type": "application/json", **SCRIPT, "Origin": person.origin, "Accept-Encoding": "gzip"}
+    send = lambda fields: person.request("POST", "/api/login", body, json.dumps(fields).encode())
+    assert send({"username": "alice", "password": "wrong"}).status == 401 and not person.cookie
+    mark = legacy.mark()
+    done = send({"username": "alice", "password": "right"})
+    assert done.json() == {"ok": True, "user": {"name": "alice"}} and person.cookie
+    assert not legacy.logins(mark)[0].all("Accept-Encoding")
+    assert told(person)["gateway"] == ["alice"]
+    person = Person(apps, "header.test")
+    log_in(person, "bob")
+    assert told(person)["gateway"] == ["bob"]
+
+
+def test_the_login_page_is_open_whatever_the_rules_say_and_nothing_beside_it(apps):
+    person = Person(apps, "harden.test")
+    assert person.visit("/login").status == 200 and person.request("HEAD", "/login", NAVIGATION).status == 200
+    assert person.visit("/Login").status == 403 and person.visit("/login/x").status == 303
+    assert person.fetch("/page").status == 401
+    assert person.visit("/.vestibule/password").status == 404
+    assert person.visit("/.vestibule/handover").status == 404
+    assert person.submit("/.vestibule/login", {"username": "alice"}).status == 404
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"username": ""},
+        {"username": "a" * 129},
+        {"username": "ali\x00ce"},
+        {"username": "alice\nbob"},
+        {"username": " alice"},
+        {},
+    ],
+)
+def test_a_success_for_nobody_in_particular_is_none(apps, fields):
+    person = Person(apps, "harden.test")
+    answered = person.submit("/login", {**fields, "password": "right"})
+    assert answered.status == 403 and not person.cookie and "sid" not in person.jar
+    assert "unusable_user_name" in apps.wait_event("unusable_user_name")
+
+
+def test_what_two_parsers_could_read_differently_begins_no_session(apps, legacy):
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    for target, headers, body in [
+        ("/login", kind, b"username=alice&username=bob&password=right"),
+        ("/login", kind, b"username=alice&Username=bob&password=right"),
+        ("/login?username=bob", kind, b"username=alice&password=right"),
+        ("/login", {"Content-Type": "text/plain"}, b"username=alice&password=right"),
+        ("/login", kind, b"username=alice&password=right&x=" + b"x" * 16_384),
+    ]:
+        person = Person(apps, "harden.test")
+        own = {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Origin": person.origin}
+        mark = legacy.mark()
+        answered = person.request("POST", target, {**own, **headers}, body)
+        assert not person.cookie, body[:60]
+        assert legacy.logins(mark)[0].body == body, "what is too long to be looked at passes whole"
+        assert answered.status in (302, 403)
+
+
+def test_the_form_reaches_the_app_to_the_byte(apps, legacy):
+    person = Person(apps, "harden.test")
+    own = {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Origin": person.origin}
+    form = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\neve\r\n--x--\r\n'
+    person.request("POST", "/login", {**own, "Content-Type": "multipart/form-data; boundary=x"}, form)
+    assert legacy.last().body == form
+    with apps.wire("harden.test") as wire:
+        lines = [f"{name}: {value}" for name, value in own.items()]
+        lines += ["Content-Type: application/x-www-form-urlencoded", "Transfer-Encoding: chunked", "Host: " + apps.authority("harden.test")]
+        head = "\r\n".join(["POST /login HTTP/1.1", *lines, "", ""]).encode()
+        wire.send(head + b"9\r\nusername=\r\n" + b"5\r\nalice\r\n" + b"f\r\n&password=right\r\n0\r\n\r\n")
+        answered = wire.response("POST")
+    assert answered.status == 302 and SESSION in "".join(answered.all("Set-Cookie"))
+    assert legacy.last().body == b"username=alice&password=right"
+
+
+@pytest.mark.parametrize("host", ["harden.test", "lax.test"])
+def test_another_sites_login_begins_no_session(apps, legacy, host):
+    for foreign in [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": None, "Origin": "https://evil.test"}]:
+        person, mark = Person(apps, host), legacy.mark()
+        answered = person.submit("/login", {"username": "eve", "password": "right"}, foreign)
+        assert not person.cookie, foreign
+        reached = len(legacy.logins(mark))
+        assert (answered.status, reached) == ((403, 0) if host == "harden.test" else (302, 1))
+
+
+def test_failures_are_slowed_down_before_the_app_is_asked(apps, legacy):
+    for spelling in ("Carol", "carol", "CAROL ", "carol", "carol"):
+        assert log_in(Person(apps, "harden.test"), spelling, "wrong").status == 200
+    mark = legacy.mark()
+    person = Person(apps, "harden.test")
+    stopped = log_in(person, "carol")
+    assert stopped.status == 429 and int(stopped.get("Retry-After")) >= 1 and "too many failed" in stopped.text
+    own = {**SCRIPT, "Content-Type": "application/x-www-form-urlencoded", "Origin": person.origin}
+    asked = person.request("POST", "/login", own, b"username=carol&password=right")
+    assert asked.status == 429 and asked.json()["error"] == "login_throttled"
+    # By another spelling of the path the app is not asked either.
+    assert log_in(person, "carol", target="/Login").status in (401, 403, 429)
+    assert not legacy.logins(mark)
+    assert log_in(Person(apps, "harden.test"), "dora").status == 302
+    # The same name at another app is another account.
+    assert log_in(Person(apps, "vault.test"), "carol").status == 302
+    time.sleep(2.1)
+    assert log_in(person, "carol").status == 302 and person.cookie
+
+
+def test_nothing_of_the_form_is_written_down_but_the_user(apps):
+    person = Person(apps, "harden.test")
+    log_in(person, "frida", "never-to-be-seen", remember="also-not")
+    log_in(person, "frida", "right", remember="also-not")
+    apps.wait_event("authn_login_success")
+    said = apps.logged()
+    assert "never-to-be-seen" not in said and "also-not" not in said and "frida" in said
+
+
+def test_a_session_of_one_login_is_nobody_to_another(apps):
+    ours = Person(apps, "own.test")
+    ours.login("bob")
+    person = Person(apps, "harden.test")
+    log_in(person, "bob")
+    elsewhere = Person(apps, "vault.test")
+    log_in(elsewhere, "bob")
+    page = person.visit("/.vestibule/sessions").text
+    assert "You are signed in nowhere else" in page and "/.vestibule/password" not in page
+    assert ours.authenticated() and elsewhere.authenticated()
+    # Not by taking the cookie along, either.
+    thief = Person(apps, "own.test")
+    thief.jar[SESSION] = person.cookie
+    assert not thief.authenticated()
+
+
+def test_the_users_file_ends_no_session_of_an_apps_login(apps):
+    person = Person(apps, "vault.test")
+    log_in(person, "nobody-in-the-file")
+    apps.stop()
+    apps.start()
+    wait_until(lambda: apps.ready(), "the gateway is back")
+    assert told(person)["app"] == "nobody-in-the-file"
+
+
+def logout(person, method="GET", **headers):
+    more = {"Sec-Fetch-Site": "same-origin", **headers}
+    if method == "GET":
+        return person.visit("/logout", **more)
+    return person.submit("/logout", {}, headers)
+
+
+@pytest.mark.parametrize("mode", ["harden", "vault", "pass", "observed"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_apps_logout_is_ours(apps, legacy, mode, method):
+    person = Person(apps, f"{mode}.test")
+    log_in(person)
+    sid = legacy.sid(legacy.last()) if told(person) else None
+    copy = Person(apps, f"{mode}.test")
+    copy.jar = dict(person.jar)
+    done = logout(person, method)
+    assert (done.status, done.get("Location")) == (302, "/login")
+    assert legacy.sid(legacy.last()) == sid and sid not in legacy.sessions
+    assert not person.cookie and "sid" not in person.jar
+    assert not copy.authenticated(), "the record goes first"
+    assert person.visit("/login").status == 200
+
+
+def test_nobody_is_logged_out_by_what_no_person_asked_for(apps):
+    person = Person(apps, "harden.test")
+    log_in(person)
+    for headers in [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Purpose": "prefetch"},
+        {"Purpose": "prefetch"},
+        {"X-Moz": "prefetch"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Dest": "iframe"},
+    ]:
+        logout(person, **headers)
+        assert person.authenticated(), headers
+    assert logout(person, "POST", **{"Sec-Fetch-Site": "cross-site"}).status == 403
+    assert person.authenticated()
+
+
+def test_a_logout_that_comes_too_late_does_not_undo_the_login(apps):
+    person = Person(apps, "harden.test")
+    led = person.visit("/logout")
+    page = person.visit(person.location(led))
+    assert person.location(page) == "/login?next=%2F"
+
+
+def test_our_own_logout_tells_the_app(apps, legacy):
+    for mode in ("harden", "vault", "own"):
+        person = Person(apps, f"{mode}.test")
+        if mode == "own":
+            person.login("alice")
+        log_in(person)
+        sid = legacy.sid(legacy.last()) if told(person) else None
+        assert legacy.sessions[sid] == "alice"
+        mark = legacy.mark()
+        person.logout()
+        heard = legacy.since(mark)
+        assert [(seen.method, seen.target, legacy.sid(seen)) for seen in heard] == [("GET", "/logout", sid)], mode
+        assert sid not in legacy.sessions and "sid" not in person.jar
+
+
+def test_an_app_that_does_not_hear_of_a_logout_delays_nobody(apps, legacy):
+    person = Person(apps, "harden.test")
+    log_in(person)
+    legacy.on("/logout", lambda client, seen: time.sleep(4))
+    try:
+        began = time.monotonic()
+        person.logout()
+        assert time.monotonic() - began < 3.5
+    finally:
+        legacy.on("/logout", legacy._logout)
+    assert not person.authenticated()
+    assert "did not answer in time" in apps.wait_event("told of a logout")
+
+
+@pytest.mark.parametrize("mode", ["few", "fewvault", "fewpass"])
+@pytest.mark.parametrize("renews", [True, False])
+def test_whoever_comes_next_is_never_the_last_one(apps, legacy, mode, renews):
+    legacy.renews = renews
+    try:
+        person = Person(apps, f"{mode}.test")
+        person.visit("/login")
+        log_in(person)
+        assert told(person)["app"] == "alice"
+        wait_until(lambda: not person.authenticated(), "the session ends", within=6)
+        # The app knows her still, and would send whoever comes away from its login.
+        page = follow(person, person.visit("/page"))
+        assert page.status == 200 and "<form" in page.text
+        log_in(person, "bob")
+        assert told(person)["app"] == "bob"
+    finally:
+        legacy.renews = True
+
+
+def follow(person, response, most=6):
+    for _ in range(most):
+        if response.status not in (302, 303):
+            return response
+        response = person.visit(person.location(response))
+    pytest.fail("a loop")
+
+
+@pytest.mark.parametrize("mode", ["harden", "vault", "pass"])
+@pytest.mark.parametrize("renews", [True, False])
+def test_a_user_follows_another_without_a_logout(apps, legacy, mode, renews):
+    legacy.renews = renews
+    try:
+        person = Person(apps, f"{mode}.test")
+        person.visit("/login")
+        log_in(person)
+        first = person.cookie
+        log_in(person, "bob")
+        assert person.cookie != first
+        shown = follow(person, person.visit("/page"))
+        if not renews:
+            # What the app knew alice by has gone: bob is asked once more, and no oftener.
+            assert "<form" in shown.text
+            log_in(person, "bob")
+            shown = person.visit("/page")
+        assert (shown.json()["app"], shown.json()["gateway"]) == ("bob", ["bob"])
+    finally:
+        legacy.renews = True
+
+
+@pytest.mark.parametrize("mode", ["harden", "vault", "pass"])
+def test_when_the_apps_session_ends_first_the_login_is_asked_for_once(apps, legacy, mode):
+    person = Person(apps, f"{mode}.test")
+    log_in(person)
+    assert told(person)["app"] == "alice"
+    first = person.cookie
+    legacy.sessions.clear()
+    page = follow(person, person.visit("/page"))
+    assert "<form" in page.text
+    log_in(person)
+    assert person.cookie != first and told(person)["app"] == "alice"
+
+
+@pytest.mark.parametrize("mode", ["harden", "vault", "pass"])
+def test_a_fresh_login_is_asked_of_whom_the_app_knows(apps, mode):
+    person = Person(apps, f"{mode}.test")
+    log_in(person)
+    assert told(person, "/account")["app"] == "alice"
+    time.sleep(3.1)
+    page = follow(person, person.visit("/account"))
+    assert page.status == 200 and "<form" in page.text
+    done = log_in(person, target="/login?next=/account")
+    assert done.get("Location") == "/account" and told(person, "/account")["app"] == "alice"
+
+
+def test_a_login_page_that_leads_to_a_closed_place_is_no_loop(apps):
+    person = Person(apps, "led.test")
+    led = person.visit("/other")
+    page = person.visit(person.location(led))
+    # The app has no form at this page, and leads on to where a form is; here that is open too.
+    assert person.location(page) == "/page?next=%2Fother"
+    assert follow(person, page).status == 200
+
+
+def test_a_login_page_that_leads_away_from_everybody_says_so(apps, legacy):
+    legacy.on("/login", lambda client, seen: answer(client, seen, 302, ("Location", "/page")))
+    try:
+        person = Person(apps, "harden.test")
+        person.jar["sid"] = "anything"
+        stuck = person.visit("/login")
+        assert stuck.status == 502 and "nobody can sign in" in stuck.text
+    finally:
+        legacy.on("/login", legacy._login)
+
+
+def test_in_observe_mode_nothing_is_refused_and_sessions_begin(apps):
+    person = Person(apps, "observed.test")
+    for _ in range(8):
+        assert log_in(person, "greta", "wrong").status == 200
+    assert log_in(person, "greta").status == 302
+    assert person.authenticated() and person.fetch(WHO).json()["user"] == "greta"
+    assert log_in(Person(apps, "observed.test"), "").status == 302
