@@ -15,9 +15,13 @@
 
   const seconds = (name, otherwise) => Number(own.dataset[name]) || otherwise;
   const before = { idle: seconds("idle", 120), absolute: seconds("absolute", 300) };
-  const STATUS = "/.vestibule/session";
-  const EXTEND = "/.vestibule/session/extend";
+  // Whole addresses: what the page's own paths are taken to begin with is the page's to say.
+  const at = (path) => new URL(path, own.src).href;
+  const STATUS = at("/.vestibule/session");
+  const EXTEND = at("/.vestibule/session/extend");
   const SIGN_IN = "/.vestibule/login";
+  // A page that was never told anything, since its policy forbids it, say, does not ask for ever.
+  const GIVE_UP = 5;
   // Most pages are left sooner than this, and then nothing is asked at all.
   const FIRST_LOOK = 3;
   // What is said aloud while the time runs out: not each second.
@@ -105,7 +109,7 @@
         return true;
       } catch {
         failures += 1;
-        askAt = now() + Math.min(60, 2 ** failures);
+        askAt = !told && failures >= GIVE_UP ? Infinity : now() + Math.min(60, 2 ** failures);
         return false;
       } finally {
         asking = null;
@@ -293,7 +297,7 @@
         staying.hidden = !stay;
         link.hidden = !signIn;
         link.textContent = signIn ?? "";
-        link.href = told.signIn;
+        link.href = at(told.signIn);
         remaining.hidden = left === null;
         if (left !== null) time.textContent = clock(left);
         title.textContent = heading;

@@ -62,11 +62,11 @@ pub(crate) fn add(
         // What a script fetches from the same address is another page.
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Sec-Fetch-Dest"));
     }
-    let Some(warned) = warned else { return response };
+    let (Some(warned), Some(addresses)) = (warned, Addresses::of(exchange)) else { return response };
     if still_good {
         let headers = response.headers_mut();
         // The browser has the line already, as it was written then.
-        let _admitted = admit(exchange, headers, Nonces::Past);
+        let _admitted = addresses.admit(headers, Nonces::Past);
         if headers.contains_key(header::ETAG) {
             appended::mark_tag(headers, &warned.mark);
         }
@@ -75,8 +75,8 @@ pub(crate) fn add(
     if !appended::takes(status, response.headers()) {
         return response;
     }
-    let Some(admitted) = admit(exchange, response.headers_mut(), Nonces::Fresh) else { return response };
-    let line = warning::line(warned.before, admitted.nonce.as_deref(), admitted.hash);
+    let Some(admitted) = addresses.admit(response.headers_mut(), Nonces::Fresh) else { return response };
+    let line = warning::line(warned.before, &addresses.script, admitted.nonce.as_deref(), admitted.hash);
     let mark = admitted.nonce.is_none().then_some(warned.mark.as_str());
     appended::lengthen(response.headers_mut(), line.len(), mark);
     if exchange.method == Method::HEAD {
@@ -85,13 +85,25 @@ pub(crate) fn add(
     response.map(|body| body.with_tail(line))
 }
 
-/// Widens the policies of an answer for the script; nothing if the page may run none.
-fn admit(exchange: &Exchange, headers: &mut HeaderMap, nonces: Nonces) -> Option<Admitted> {
-    let authority = exchange.authority()?;
-    let at = |path: &str| format!("https://{authority}{path}");
-    let [one, other] = warning::ASKS.map(at);
-    let needs = Needs { script: &at(warning::SCRIPT), hash: warning::hash(), asks: [&one, &other] };
-    csp::admit(headers, &needs, nonces)
+/// Where the script is and what it asks, as the browser knows it.
+struct Addresses {
+    script: String,
+    asks: [String; 2],
+}
+
+impl Addresses {
+    fn of(exchange: &Exchange) -> Option<Self> {
+        let authority = exchange.authority()?;
+        let at = |path: &str| format!("https://{authority}{path}");
+        Some(Self { script: at(warning::SCRIPT), asks: warning::ASKS.map(at) })
+    }
+
+    /// Widens the policies of an answer for the script; nothing if the page may run none.
+    fn admit(&self, headers: &mut HeaderMap, nonces: Nonces) -> Option<Admitted> {
+        let [one, other] = &self.asks;
+        let needs = Needs { script: &self.script, hash: warning::hash(), asks: [one, other] };
+        csp::admit(headers, &needs, nonces)
+    }
 }
 
 /// The script itself, for whoever asks.

@@ -37,6 +37,7 @@ before(async () => {
     { hosts: ["express.test"], upstream: `http://127.0.0.1:${port}`, session: clocks },
     { hosts: ["pages.test"], upstream, session: clocks, headers: { cache: "app" } },
     { hosts: ["ending.test"], upstream, session: brief },
+    { hosts: ["long.test"], upstream, session: { idle_timeout: "40s", absolute_timeout: "10m", warn: "38s" } },
   ];
   bench = await startBench({ sites, login: { password: { users } } });
   browser = await launch(bench.certificateHash);
@@ -138,12 +139,14 @@ test("whoever types goes on typing", async (t) => {
   })();
   await warned(page);
   assert.equal(await focused(page), "text");
+  const aloud = page.locator("vestibule-warning [aria-live]");
+  await waitUntil(async () => /Are you still there.*F6/.test(await aloud.textContent()), "it is said aloud");
   await typing;
   assert.equal(await page.inputValue("#text"), "a ".repeat(60));
 
   // To it and back, and away, by keyboard alone.
   await page.keyboard.press("F6");
-  assert.equal(await focused(page), await dialog(page).getByRole("button").first().textContent().catch(() => "Sign in"));
+  assert.match(await focused(page), /^(Stay signed in|Sign in)$/);
   await page.keyboard.press("F6");
   assert.equal(await focused(page), "text");
   await page.keyboard.press("F6");
@@ -269,6 +272,46 @@ test("little is asked, and a server that cannot be reached is not an end", async
   await page.getByRole("alertdialog", { name: "Your session may have ended" }).waitFor();
   await page.unroute("**/.vestibule/session");
   await warned(page, "You are signed out");
+});
+
+test("a page that nobody looks at asks nothing, and one that slept asks anew", async (t) => {
+  const { page, url } = await open(t, "ending.test");
+  const asked = [];
+  page.on("request", (request) => { if (request.url().endsWith("/session")) asked.push(request.method()); });
+  const hide = (hidden) => page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  await hide(true);
+  // Longer than it takes until the first look at a page that somebody sees.
+  await page.waitForTimeout(5000);
+  assert.deepEqual(asked, []);
+  await Promise.all([page.waitForRequest(url("/.vestibule/session")), hide(false)]);
+  await warned(page, "Your session ends soon");
+  // The time of day jumps, as after a sleep, or when somebody sets it: the server is asked, and counting goes on as it says.
+  const before = asked.length;
+  await page.evaluate(() => { const real = Date.now; Date.now = () => real() + 3_600_000; });
+  await waitUntil(() => asked.length > before, "it asks anew");
+  assert.match(await dialog(page).textContent(), /Time left: 0:[01]/);
+});
+
+test("an app whose paths begin elsewhere is warned as well", async (t) => {
+  const base = encodeURIComponent('<base href="https://elsewhere.test/deep/">');
+  const { page } = await open(t, "pages.test", `/?tail=${base}`);
+  await warned(page);
+  await page.getByRole("button", { name: "Stay signed in" }).click();
+  await gone(page);
+});
+
+test("what was put away comes back for the last half minute alone", async (t) => {
+  const { page } = await open(t, "long.test");
+  await warned(page);
+  await page.keyboard.press("Escape");
+  await gone(page);
+  const left = async () => (await clocksOf(page)).idle_seconds_left;
+  assert.ok(await left() > 30);
+  await warned(page, "Are you still there?");
+  assert.ok(await left() <= 30);
 });
 
 test("without scripts the page is the app's own", async (t) => {

@@ -67,6 +67,16 @@ def hand_over(browser, host=ONE, path="/"):
     raise AssertionError(f"never handed over: {url}")
 
 
+def test_signing_in_beside_an_open_page_asks_again_and_leads_back_to_the_site(bob):
+    told = bob.on(ONE).fetch(WHO).json()
+    asked = bob.open(bob.url(ONE, told["sign_in"]))
+    assert asked.host == DESK and "password" in asked.form.fields
+    arrival = bob.sign_in(asked)
+    assert (arrival.host, arrival.path) == (ONE, "/.vestibule/signed-in")
+    assert arrival.response.status == 200 and "go back to the page you came from" in arrival.response.text
+    assert bob.on(ONE).fetch(WHO).json()["began"] > told["began"]
+
+
 def test_a_deep_link_leads_to_the_one_place_to_log_in_and_back(browser, recorder):
     shown = browser.open(browser.url(ONE, "/deep/link?a=1&b=%C3%BC"))
     assert browser.login_form(shown) == DESK

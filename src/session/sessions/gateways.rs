@@ -122,6 +122,19 @@ async fn what_waits_for_its_end_does_not_take_it_for_idle() {
 }
 
 #[tokio::test]
+async fn how_long_it_has_is_told_with_what_others_know() {
+    let (server, clock) = (Server::start(), Clock::manual(at(0)));
+    let (one, other) = (Gateway::start(&server, &clock), Gateway::start(&server, &clock));
+    let (token, session) = begin(&one.sessions, ada(), 0).await;
+    let there = other.known(&token, 1).await;
+    one.sessions.touch(&session, at(5));
+    one.sessions.flush().await.unwrap();
+    assert_eq!(there.times().last_seen, at(0));
+    other.sessions.ask_last_seen(&there).await.unwrap();
+    assert_eq!(there.times().last_seen, at(5));
+}
+
+#[tokio::test]
 async fn a_session_that_was_used_elsewhere_is_not_idle() {
     let (server, clock) = (Server::start(), Clock::manual(at(0)));
     let (one, other) = (Gateway::start(&server, &clock), Gateway::start(&server, &clock));
