@@ -139,6 +139,41 @@ export async function startNotes() {
   return { upstream: `http://127.0.0.1:${port}`, stop: () => notes.stop() };
 }
 
+/// The chat app, with its sessions on the server.
+export async function startChat() {
+  const port = await freePort();
+  const folder = resolve(root, "tests/apps/express");
+  const chat = new Program(process.execPath, ["app.js"], { cwd: folder, env: { ...process.env, PORT: String(port) } });
+  await chat.listening(port);
+  return { upstream: `http://127.0.0.1:${port}`, stop: () => chat.stop() };
+}
+
+/// The Django project, on Django's own server; nora and otto may enter its admin.
+export async function startDjango() {
+  const port = await freePort();
+  const cwd = resolve(root, "tests/apps/django");
+  const database = mkdtempSync(join(tmpdir(), "vestibule-django-"));
+  const python = resolve(root, "tests/.work/venv/bin/python");
+  const env = { ...process.env, DATABASE: join(database, "board.sqlite3") };
+  execFileSync(python, ["manage.py", "migrate"], { cwd, env, stdio: "ignore" });
+  for (const name of ["nora", "otto"]) {
+    const known = {
+      DJANGO_SUPERUSER_USERNAME: name,
+      DJANGO_SUPERUSER_PASSWORD: `${name}-keeps-notes`,
+      DJANGO_SUPERUSER_EMAIL: `${name}@example.com`,
+    };
+    const command = ["manage.py", "createsuperuser", "--noinput"];
+    execFileSync(python, command, { cwd, env: { ...env, ...known }, stdio: "ignore" });
+  }
+  const django = new Program(python, ["manage.py", "runserver", "--noreload", `127.0.0.1:${port}`], { cwd, env });
+  await django.listening(port);
+  const stop = async () => {
+    await django.stop();
+    rmSync(database, { recursive: true, force: true });
+  };
+  return { upstream: `http://127.0.0.1:${port}`, stop };
+}
+
 async function ready(admin) {
   try {
     return (await fetch(`http://127.0.0.1:${admin}/health/ready`)).ok;

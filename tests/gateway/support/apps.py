@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,6 +65,24 @@ def gunicorn_tls(logs, cert, key):
     app = _on_port(f"gunicorn-tls-{port}", command, port, APPS / "flask", logs)
     app.upstream = f"https://localhost:{port}"
     return app
+
+
+def django(logs, folder):
+    """Django's admin on its development server; nora and otto may enter."""
+    port, manage = free_port(), [sys.executable, "manage.py"]
+    more = {"DATABASE": str(folder / "board.sqlite3")}
+
+    def run(*command, **environment):
+        environment = {**os.environ, **more, **environment}
+        subprocess.run([*manage, *command], cwd=APPS / "django", env=environment, check=True, capture_output=True)
+
+    run("migrate")
+    for name in ("nora", "otto"):
+        known = {"USERNAME": name, "PASSWORD": f"{name}-keeps-notes", "EMAIL": f"{name}@example.com"}
+        environment = {f"DJANGO_SUPERUSER_{key}": value for key, value in known.items()}
+        run("createsuperuser", "--noinput", **environment)
+    command = [*manage, "runserver", "--noreload", f"127.0.0.1:{port}"]
+    return _on_port("django", command, port, APPS / "django", logs, **more)
 
 
 def express(logs, sessions="server"):
