@@ -56,19 +56,18 @@ pub(super) struct Ticket {
 }
 
 impl Cache {
-    /// In front of a store that hands out copies: at most `bound` entries, of which the longest unused makes room
-    /// (moka's default policy would turn new sessions away). In front of a store that keeps the shared sessions
-    /// themselves nothing bounds it: `max_sessions` is enforced at login, and a live session is never pushed out.
-    pub(super) fn new(bound: Option<u64>) -> Self {
-        let builder = sync::Cache::builder().expire_after(UntilItsEnd);
-        let live = match bound {
-            None => builder.build(),
-            Some(bound) => builder.max_capacity(bound).eviction_policy(EvictionPolicy::lru()).build(),
-        };
+    /// At most `bound` entries, of which the longest unused makes room (moka's default policy would turn new sessions
+    /// away); in front of a store that hands out `copies`, or the shared sessions themselves.
+    pub(super) fn new(bound: u64, copies: bool) -> Self {
+        let live = sync::Cache::builder()
+            .expire_after(UntilItsEnd)
+            .max_capacity(bound)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
         Self {
             live,
             ends: Striped([const { Mutex::new(0) }; 256]),
-            homes: bound.map(|_| {
+            homes: copies.then(|| {
                 Striped([const { Mutex::new(Home { sessions: BTreeMap::new(), changed: 0 }) }; 256])
             }),
             changes: AtomicU64::new(0),

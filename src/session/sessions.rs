@@ -148,7 +148,7 @@ impl<S: Store> Sessions<S> {
         // What nobody else can change is always as it is here.
         let believed_until = if store.is_shared() { 0 } else { Timestamp::END.as_millis() };
         Self {
-            cache: Cache::new(store.cache_bound()),
+            cache: Cache::new(store.cache_bound(), !store.hands_out_originals()),
             store,
             ended: sync::Cache::builder()
                 .max_capacity(TELL_WHY)

@@ -98,8 +98,13 @@ pub trait Store: Send + Sync + 'static {
     /// How many sessions are kept, as far as is known without asking another machine.
     fn count(&self) -> usize;
 
-    /// How many tokens may be cached in front of it; nothing if it keeps the shared sessions themselves in memory.
-    fn cache_bound(&self) -> Option<u64>;
+    /// How many tokens may be cached in front of it.
+    fn cache_bound(&self) -> u64;
+
+    /// Whether what it hands out are the shared sessions themselves, and no copies.
+    fn hands_out_originals(&self) -> bool {
+        false
+    }
 
     /// Whether other processes use it too. Then what was read from it holds only as long as nothing else is heard in
     /// its [`news`](Store::news), and its last-seen times are those that all have told so far.

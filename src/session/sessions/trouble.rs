@@ -251,7 +251,7 @@ impl Store for Unsteady {
         self.copies.count()
     }
 
-    fn cache_bound(&self) -> Option<u64> {
+    fn cache_bound(&self) -> u64 {
         self.copies.cache_bound()
     }
 }

@@ -468,8 +468,8 @@ impl Store for Copies {
         self.0.lock().unwrap().len()
     }
 
-    fn cache_bound(&self) -> Option<u64> {
-        Some(1000)
+    fn cache_bound(&self) -> u64 {
+        1000
     }
 }
 

@@ -300,8 +300,8 @@ impl Store for Disk {
         self.inner.count.load(Ordering::Relaxed)
     }
 
-    fn cache_bound(&self) -> Option<u64> {
-        Some(CACHED)
+    fn cache_bound(&self) -> u64 {
+        CACHED
     }
 }
 

@@ -28,6 +28,10 @@ use crate::session::tokens::Tokens;
 /// So many sessions are looked at in one go, before others get their turn at the lock and the thread.
 const PAGE: usize = 1024;
 
+/// So many tokens may be cached: about 60 MiB. A look-up beyond takes some microseconds, once for a connection; an entry for
+/// each of a million sessions would take as much memory as the rest of them.
+const CACHED: u64 = 200_000;
+
 /// A store in memory. It keeps the shared sessions themselves, so their last-seen times need no writing back.
 #[derive(Default)]
 pub struct Memory {
@@ -192,8 +196,12 @@ impl Store for Memory {
         self.read().map_or(0, |shelves| shelves.by_user.len())
     }
 
-    fn cache_bound(&self) -> Option<u64> {
-        None
+    fn cache_bound(&self) -> u64 {
+        CACHED
+    }
+
+    fn hands_out_originals(&self) -> bool {
+        true
     }
 }
 

@@ -322,8 +322,8 @@ impl Store for Redis {
         self.shared.kept.load(Ordering::Relaxed)
     }
 
-    fn cache_bound(&self) -> Option<u64> {
-        Some(CACHED)
+    fn cache_bound(&self) -> u64 {
+        CACHED
     }
 
     fn is_shared(&self) -> bool {

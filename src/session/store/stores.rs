@@ -138,8 +138,12 @@ impl Store for Stores {
         with!(self, store => store.count())
     }
 
-    fn cache_bound(&self) -> Option<u64> {
+    fn cache_bound(&self) -> u64 {
         with!(self, store => store.cache_bound())
+    }
+
+    fn hands_out_originals(&self) -> bool {
+        with!(self, store => store.hands_out_originals())
     }
 
     fn is_shared(&self) -> bool {
