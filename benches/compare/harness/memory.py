@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -17,6 +18,8 @@ from harness.speed import words
 TARGET_KIB = {"h1": 28}
 # Long enough for what was needed only by handshakes to be given back.
 SETTLE = 3
+# Open files of a proxy beside two for each connection.
+SPARE = 500
 
 
 class Holder:
@@ -90,6 +93,9 @@ def main():
     steps = [int(step) for step in chosen.steps.split(",")]
     if len(steps) < 2:
         raise SystemExit("a slope needs two steps")
+    may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if steps[-1] > (fits := (may_open - SPARE) // 2):
+        raise SystemExit(f"a process may open {may_open} files here: enough for --steps {steps[0]},{fits // 1000 * 1000}")
     kept = []
     for protocol in chosen.protocols:
         print(f"\n{protocol}: KiB resident at {steps} idle connections, and KiB for each one more")

@@ -18,7 +18,7 @@ PASSWORD = "seventeen patient herons by the canal"
 USER = "bench"
 
 # Both sides of every proxied connection, with room to spare.
-DESCRIPTORS = 20000
+DESCRIPTORS = 24000
 
 NGINX = """{user}
 worker_processes {workers};
