@@ -26,9 +26,12 @@ pub struct Appended<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Appended<B> {
-    /// `body`, which has no trailers, and then `tail`, of an even number of bytes.
-    pub fn new(body: B, tail: Bytes) -> Self {
-        Self { body, tail, start: Vec::new(), sent: false }
+    /// `body`, which has no trailers, and then `tail`, of an even number of bytes. `ahead` of it was read and goes out by
+    /// another way.
+    pub fn new(body: B, tail: Bytes, ahead: &[u8]) -> Self {
+        let mut this = Self { body, tail, start: Vec::new(), sent: false };
+        this.note(ahead);
+        this
     }
 
     fn note(&mut self, data: &[u8]) {
@@ -118,7 +121,15 @@ mod tests {
     }
 
     async fn read(pieces: &[Result<&'static [u8], &'static str>]) -> (Vec<u8>, Option<&'static str>) {
-        let mut body = Appended::new(Pieces(pieces.iter().copied().collect()), Bytes::from_static(b"tail"));
+        read_behind(b"", pieces).await
+    }
+
+    async fn read_behind(
+        ahead: &[u8],
+        pieces: &[Result<&'static [u8], &'static str>],
+    ) -> (Vec<u8>, Option<&'static str>) {
+        let pieces = Pieces(pieces.iter().copied().collect());
+        let mut body = Appended::new(pieces, Bytes::from_static(b"tail"), ahead);
         let mut all = Vec::new();
         while let Some(frame) = body.frame().await {
             match frame {
@@ -144,5 +155,11 @@ mod tests {
         ] {
             assert_eq!(read(pieces).await, (expected.0.to_vec(), expected.1));
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_ahead_belongs_to_the_page() {
+        assert_eq!(read_behind(b"page", &[]).await, (b"tail".to_vec(), None));
+        assert_eq!(read_behind(b"\xff", &[Ok(b"\xfep")]).await.0, b"\xfep \0 \0");
     }
 }

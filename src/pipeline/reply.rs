@@ -132,8 +132,9 @@ impl ReplyBody {
 
     /// With `tail` after what the app streams.
     pub(crate) fn with_tail(self, tail: Bytes) -> Self {
+        let ahead = self.ahead.as_deref().unwrap_or_default();
         let content = match self.content {
-            Content::App(body) => Content::Page(Box::new(Appended::new(body, tail))),
+            Content::App(body) => Content::Page(Box::new(Appended::new(body, tail, ahead))),
             content @ (Content::Full(_) | Content::Page(_)) => content,
         };
         Self { content, ..self }

@@ -15,6 +15,7 @@ const folder = mkdtempSync(join(tmpdir(), "vestibule-warning-"));
 const users = join(folder, "users.yaml");
 const clocks = { idle_timeout: "8s", absolute_timeout: "5m", warn: { idle: "5s", absolute: "20s" } };
 const brief = { idle_timeout: "25s", absolute_timeout: "25s", warn: { idle: "1s", absolute: "20s" } };
+const observed = { user: { field: "name" }, success: { status: 302 } };
 
 let notes;
 let chat;
@@ -34,6 +35,7 @@ before(async () => {
   const upstream = `http://127.0.0.1:${app.port}`;
   const sites = [
     { hosts: ["notes.test"], upstream: notes.upstream, session: clocks },
+    { hosts: ["observed.test"], upstream: notes.upstream, session: clocks, login: { app: observed } },
     { hosts: ["express.test"], upstream: `http://127.0.0.1:${port}`, session: clocks },
     { hosts: ["pages.test"], upstream, session: clocks, headers: { cache: "app" } },
     { hosts: ["ending.test"], upstream, session: brief },
@@ -86,8 +88,8 @@ const focused = (page) => page.evaluate(() => {
 
 const clocksOf = (page) => page.evaluate(() => fetch("/.vestibule/session").then((answer) => answer.json()));
 
-async function logInToNotes(page) {
-  await page.goto(bench.url("/login", "notes.test"));
+async function logInToNotes(page, host = "notes.test") {
+  await page.goto(bench.url("/login", host));
   await page.fill("input[name=name]", "nora");
   await page.fill("input[name=secret]", "nora-keeps-notes");
   await page.click("button");
@@ -122,6 +124,26 @@ test("one key keeps somebody signed in, ten times in a row, and left alone the s
   await page.press("input[name=text]", "Enter");
   await page.getByText("half a thought").waitFor();
   assert.deepEqual(errors, []);
+});
+
+test("where people log in to the app itself, they do so again beside the page", async (t) => {
+  const context = await profile(browser);
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await logInToNotes(page, "observed.test");
+  await page.fill("input[name=text]", "a thought kept");
+  await page.evaluate(() => document.activeElement.blur());
+  await warned(page, "You are signed out");
+  const link = page.getByRole("link", { name: "Sign in" });
+  const [tab] = await Promise.all([context.waitForEvent("page"), link.click()]);
+  await tab.waitForURL((url) => url.pathname === "/login");
+  await logInToNotes(tab, "observed.test");
+  await tab.close();
+  await page.bringToFront();
+  await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await gone(page);
+  await page.press("input[name=text]", "Enter");
+  await page.getByText("a thought kept").waitFor();
 });
 
 test("an Express app's pages warn as well", async (t) => {

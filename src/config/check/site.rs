@@ -69,6 +69,7 @@ fn site(
     session::within(&file.session, lifetime, check);
     let warning = warn::before(&file.session, &all.session, lifetime, check);
     let mode = file.mode.as_ref().map_or(Mode::Enforce, |given| given.value);
+    warn::without_effect(&file.session, login.is_some(), mode, check);
     Site {
         id,
         mode,

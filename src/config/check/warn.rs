@@ -12,6 +12,7 @@ use crate::config::read::Given;
 use crate::config::tree::At;
 use crate::config::units::Span;
 use crate::pages::warning::Before;
+use crate::route::Mode;
 use crate::session::lifetime::Lifetime;
 
 /// WCAG 2.2.1 asks for twenty seconds; two minutes let somebody come back to the screen.
@@ -35,6 +36,21 @@ pub(super) fn before(
     let idle = one(("idle", IDLE, lifetime.idle()), block.idle.as_ref(), *at, check);
     let absolute = one(("absolute", ABSOLUTE, lifetime.absolute()), block.absolute.as_ref(), *at, check);
     Some(Before { idle, absolute })
+}
+
+/// Notes a site's own word that cannot have an effect.
+pub(super) fn without_effect(site: &SiteSessionFile, login: bool, mode: Mode, check: &mut Check<'_>) {
+    let Some(given) = site.warn.as_ref().filter(|given| given.value.0.is_some()) else { return };
+    let why = match (login, mode) {
+        (true, Mode::Enforce) => return,
+        (false, _) => "nobody logs in at this site",
+        (true, Mode::Observe) => "`mode: observe` leaves the app's pages as they are",
+    };
+    check.findings.warning(
+        Some(given.at),
+        format!("`warn` warns nobody: {why}"),
+        "remove the line, or what stands against it",
+    );
 }
 
 /// One of the two times, after what speaks against it was noted.
