@@ -157,7 +157,7 @@ impl Login {
             Ok(attempt) => Ok(Observed { attempt: Some(attempt), sent }),
             Err(refused) => {
                 self.tell_refused(caller, refused);
-                Err(Denied::of(Failure::Refused(refused)))
+                Err(Denied::throttled(refused))
             }
         }
     }
@@ -304,11 +304,17 @@ impl Caller {
 }
 
 impl Denied {
-    fn of(failure: Failure) -> Self {
+    fn throttled(refused: Refused) -> Self {
+        let failure = Failure::Refused(refused);
+        let text = match refused {
+            // Nobody can give an account of the app's another password here.
+            Refused::Stopped => CLOSED.to_owned(),
+            Refused::Account(_) | Refused::Network(_) => failure.text(""),
+        };
         Self {
             status: failure.status(),
             reason: "login_throttled",
-            text: failure.text(""),
+            text,
             retry_after: failure.wait().map(words::retry_after),
             outcome: failure.outcome(),
         }
@@ -334,6 +340,8 @@ impl Denied {
         Self { status, reason, text: text.to_owned(), retry_after: None, outcome: Outcome::Failure }
     }
 }
+
+const CLOSED: &str = "There were too many failed attempts for this account, so it is closed here. Sign in with a browser that you have used here before, or ask whoever runs this site.";
 
 /// A name as the app's own login vouches for it.
 fn name_in(app: &AppLogin, name: &str) -> Option<UserName> {

@@ -54,6 +54,7 @@ def apps(make_gateway, legacy):
         site(legacy, "observed", mode="observe"),
         site(legacy, "own", "all", rules=[]),
         site(legacy, "led", {"app": {"page": "/page", "submit": "/login", "success": {"status": 302}}}),
+        site(legacy, "ownpass", "all", rules=[], cookies="pass"),
         site(legacy, "few", session={"idle_timeout": "2s", "absolute_timeout": "22s"}),
         site(legacy, "fewvault", cookies="vault", session={"idle_timeout": "2s", "absolute_timeout": "22s"}),
         site(legacy, "fewpass", cookies="pass", session={"idle_timeout": "2s", "absolute_timeout": "22s"}),
@@ -147,6 +148,7 @@ def test_what_two_parsers_could_read_differently_begins_no_session(apps, legacy)
         ("/login", kind, b"username=alice&Username=bob&password=right"),
         ("/login?username=bob", kind, b"username=alice&password=right"),
         ("/login", {"Content-Type": "text/plain"}, b"username=alice&password=right"),
+        ("/login", kind, b'username=alice&password=right&x={"username":"bob"}'),
         ("/login", kind, b"username=alice&password=right&x=" + b"x" * 16_384),
     ]:
         person = Person(apps, "harden.test")
@@ -335,6 +337,20 @@ def test_whoever_comes_next_is_never_the_last_one(apps, legacy, mode, renews):
         legacy.renews = True
 
 
+@pytest.mark.parametrize("mode", ["few", "fewvault", "fewpass"])
+def test_a_cookie_that_remembers_makes_no_session_and_no_loop(apps, mode):
+    person = Person(apps, f"{mode}.test")
+    log_in(person, remember="on")
+    assert told(person)["app"] == "alice"
+    wait_until(lambda: not person.authenticated(), "the session ends", within=6)
+    del person.jar[SESSION]
+    person.jar.pop("sid", None)
+    page = follow(person, person.visit("/page"))
+    assert "<form" in page.text and not person.cookie and "keep" not in person.jar
+    log_in(person, "bob")
+    assert told(person)["app"] == "bob"
+
+
 def follow(person, response, most=6):
     for _ in range(most):
         if response.status not in (302, 303):
@@ -408,6 +424,19 @@ def test_a_login_page_that_leads_away_from_everybody_says_so(apps, legacy):
         assert stuck.status == 502 and "nobody can sign in" in stuck.text
     finally:
         legacy.on("/login", legacy._login)
+
+
+def test_behind_our_own_login_the_next_person_is_not_the_last_one_either(apps):
+    person = Person(apps, "ownpass.test")
+    person.login("alice")
+    log_in(person, "app-alice")
+    assert told(person) | {"cookies": 0} == {"app": "app-alice", "gateway": ["alice"], "cookies": 0}
+    person.jar.pop(SESSION)
+    person.login("alice")
+    assert told(person)["app"] == "app-alice"
+    person.jar.pop(SESSION)
+    person.login("bob")
+    assert "sid" not in person.jar and "<form" in follow(person, person.visit("/page")).text
 
 
 def test_in_observe_mode_nothing_is_refused_and_sessions_begin(apps):

@@ -1,8 +1,9 @@
 //! Whom a login form names. The rest of the form is looked over and not read: one field of it is a password.
 //!
-//! The app reads the same bytes with a parser of its own. Where two parsers could find two names, nothing is found, and no
-//! session comes of it: a field that is there twice, or once more in another spelling or in the address; what is encoded
-//! in ways that not everybody knows.
+//! The app reads the same bytes with a parser of its own, and may not even look at the type that they are said to be of.
+//! Where two parsers could find two names, nothing is found, and no session comes of it: a field that is there twice, or
+//! once more in another spelling or in the address; what is encoded in ways that not everybody knows; what could be read as
+//! another type.
 
 use http::HeaderMap;
 use http::HeaderName;
@@ -25,10 +26,27 @@ pub(crate) fn user(field: &str, headers: &HeaderMap, query: Option<&str>, body: 
     let (essence, parameters) = kind.split_once(';').unwrap_or((kind, ""));
     match essence.trim().to_ascii_lowercase().as_str() {
         "application/x-www-form-urlencoded" => in_utf8(parameters).then(|| urlencoded(field, body))?,
-        "application/json" => in_utf8(parameters).then(|| json::text(field, body))?,
-        "multipart/form-data" => multipart::text(field, parameters, body),
+        "application/json" => {
+            in_utf8(parameters).then(|| json::text(field, body))?.filter(|_| !hides(field, body))
+        }
+        "multipart/form-data" => multipart::text(field, parameters, body).filter(|_| !hides(field, body)),
         _ => None,
     }
+}
+
+/// Whether an app that takes every body for urlencoded would find the field in this one.
+fn hides(field: &str, body: &[u8]) -> bool {
+    body.split(|byte| b"&;".contains(byte)).any(|pair| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let decoded: Vec<u8> = percent_decode(name).collect();
+        name.len() < pair.len() && reads_as(field, &String::from_utf8_lossy(&decoded))
+    })
+}
+
+/// Whether a body is one that nothing but the urlencoded form is written in: browsers escape what JSON, XML and the
+/// lines of multipart are made of (WHATWG URL §5.2).
+fn is_plainly_urlencoded(body: &[u8]) -> bool {
+    body.iter().all(|byte| byte.is_ascii_graphic() && !b"{}[]<>\"\\;".contains(byte))
 }
 
 /// What a form says under one name, if nothing else in it could be read under that name.
@@ -64,12 +82,11 @@ fn reads_as(field: &str, name: &str) -> bool {
 }
 
 fn urlencoded(field: &str, body: &[u8]) -> Option<String> {
+    if !is_plainly_urlencoded(body) {
+        return None;
+    }
     let mut sought = Sought::default();
     for pair in body.split(|byte| *byte == b'&') {
-        // Parsers of old split here as well.
-        if pair.contains(&b';') {
-            return None;
-        }
         let mut halves = pair.splitn(2, |byte| *byte == b'=');
         let name = decode(halves.next().unwrap_or_default())?;
         sought.note(field, &name, || decode(halves.next().unwrap_or_default()));
@@ -150,6 +167,10 @@ mod tests {
             "user_name=ada&+user_name=eve",
             "user_name=ada;user_name=eve",
             "x=1;user_name=eve&user_name=ada",
+            "{\"user_name\":\"eve\",\"x\":\"&user_name=ada&\"}",
+            "<l user_name=\"eve\" x=\"&user_name=ada&\"/>",
+            "--x\r\nContent-Disposition: form-data; name=\"user_name\"\r\n\r\neve&user_name=ada",
+            "user_name=ada\n",
             "user_name=%FF",
             "user_name=ada&%FF=1",
             "password=x",
@@ -165,6 +186,13 @@ mod tests {
         {
             assert_eq!(sent(kind, None, "user_name=ada"), None, "{kind}");
         }
+        let json = r#"{"user_name": "ada", "x": "&user_name=eve&"}"#;
+        assert_eq!(sent("application/json", None, json), None);
+        let multipart = format!(
+            "--x\r\nContent-Disposition: form-data; name=\"user_name\"\r\n\r\nada\r\n{}&user%5Fname=eve&\r\n--x--",
+            "--x\r\nContent-Disposition: form-data; name=\"y\"\r\n\r\n",
+        );
+        assert_eq!(sent("multipart/form-data; boundary=x", None, &multipart), None);
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, FORM.parse().unwrap())]);
         headers.append(CONTENT_TYPE, "application/json".parse().unwrap());
         assert_eq!(user("user_name", &headers, None, b"user_name=ada"), None);

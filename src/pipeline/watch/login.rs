@@ -146,7 +146,10 @@ async fn judge(
     if !yes || !app.reads_json() {
         return Ok((yes, None));
     }
-    let json = read(sent).await?;
+    let read = tokio::time::timeout(site.upstream.response_timeout, read(sent));
+    let json = read
+        .await
+        .map_err(|_late| Reject::App(SendError::TimedOut { after: site.upstream.response_timeout }))??;
     Ok((observed::body_says_yes(app, json.as_ref()), json))
 }
 

@@ -1,7 +1,7 @@
 """An app of the old kind, with a login of its own: what it was sent is written down, and what it says is scripted.
 
 It keeps its sessions on its own server, knows who is logged in by its cookie `sid`, leads strangers to its login page and
-those it knows away from it, and never heard of a gateway.
+those it knows away from it, remembers by a cookie `keep` whoever asks for that, and never heard of a gateway.
 """
 
 import json
@@ -37,20 +37,19 @@ class Legacy(Recorder):
         return [seen for seen in self.since(mark) if seen.method == "POST" and "login" in seen.target.lower()]
 
     def sid(self, seen):
-        pairs = [pair.strip().partition("=") for line in seen.all("Cookie") for pair in line.split(";")]
-        return next((value for name, _, value in pairs if name == "sid"), None)
+        return cookies(seen).get("sid")
 
     def user(self, seen):
         """Whom it takes the sender for."""
-        return self.sessions.get(self.sid(seen))
+        return self.sessions.get(self.sid(seen)) or cookies(seen).get("keep")
 
     def _login(self, client, seen):
         target = urlsplit(seen.target)
         if seen.method != "POST":
             if self.user(seen):
                 return answer(client, seen, 302, ("Location", "/"))
-            cookies = [] if self.sid(seen) else [("Set-Cookie", f"sid={self.new_session()}; Path=/")]
-            return answer(client, seen, 200, ("Content-Type", "text/html"), *cookies, body=FORM)
+            new = [] if self.sid(seen) else [("Set-Cookie", f"sid={self.new_session()}; Path=/")]
+            return answer(client, seen, 200, ("Content-Type", "text/html"), *new, body=FORM)
         if "json" in " ".join(seen.all("Content-Type")):
             fields = json.loads(seen.body)
         else:
@@ -60,21 +59,23 @@ class Legacy(Recorder):
             if target.path == "/api/login":
                 return answer(client, seen, 401, ("Content-Type", "application/json"), body='{"ok": false}')
             return answer(client, seen, 200, ("Content-Type", "text/html"), body=FORM)
-        cookies = []
+        new = []
         if self.renews or self.sid(seen) not in self.sessions:
-            cookies = [("Set-Cookie", f"sid={self.new_session(user)}; Path=/")]
+            new = [("Set-Cookie", f"sid={self.new_session(user)}; Path=/")]
         else:
             self.sessions[self.sid(seen)] = user
+        if fields.get("remember"):
+            new.append(("Set-Cookie", f"keep={user}; Path=/; Max-Age=86400"))
         if target.path == "/api/login":
             body = json.dumps({"ok": True, "user": {"name": user}})
-            return answer(client, seen, 200, ("Content-Type", "application/json"), ("X-User", user), *cookies, body=body)
+            return answer(client, seen, 200, ("Content-Type", "application/json"), ("X-User", user), *new, body=body)
         back = parse_qs(target.query).get("next", ["/"])[0]
         named = [("X-User", user)] if user.isprintable() else []
-        return answer(client, seen, 302, ("Location", back), *named, *cookies)
+        return answer(client, seen, 302, ("Location", back), *named, *new)
 
     def _logout(self, client, seen):
         self.sessions.pop(self.sid(seen), None)
-        return answer(client, seen, 302, ("Location", "/login"), ("Set-Cookie", "sid=; Path=/; Max-Age=0"))
+        return answer(client, seen, 302, ("Location", "/login"), ("Set-Cookie", "sid=; Path=/; Max-Age=0"), ("Set-Cookie", "keep=; Path=/; Max-Age=0"))
 
     def _page(self, client, seen):
         user = self.user(seen)
@@ -82,6 +83,11 @@ class Legacy(Recorder):
             return answer(client, seen, 302, ("Location", f"/login?next={seen.target}"))
         told = {"app": user, "gateway": seen.all("X-Forwarded-User"), "cookies": seen.all("Cookie")}
         return answer(client, seen, 200, ("Content-Type", "application/json"), body=json.dumps(told))
+
+
+def cookies(seen):
+    pairs = [pair.strip().partition("=") for line in seen.all("Cookie") for pair in line.split(";")]
+    return {name: value for name, _, value in pairs}
 
 
 def answer(client, seen, status, *fields, body=""):
