@@ -439,6 +439,38 @@ def test_behind_our_own_login_the_next_person_is_not_the_last_one_either(apps):
     assert "sid" not in person.jar and "<form" in follow(person, person.visit("/page")).text
 
 
+@pytest.fixture(scope="module")
+def few_seats(make_gateway, legacy):
+    """One place to log in for all but the app's site; one session a user, and no second."""
+    sites = [site(legacy, "app"), site(legacy, "other"), site(legacy, "plain", "all", rules=[])]
+    session = {"max_per_user": 1, "at_limit": "refuse"}
+    return make_gateway("app-login-few", sites, session=session, login={"host": "login.test"})
+
+
+def test_an_apps_login_has_no_part_in_a_common_one(few_seats):
+    person = Person(few_seats, "app.test")
+    led = person.visit("/page")
+    assert person.location(person.visit(person.location(led))) == "/login?next=%2Fpage"
+    log_in(person, "bob")
+    assert told(person)["gateway"] == ["bob"]
+    elsewhere = Person(few_seats, "plain.test")
+    led = elsewhere.visit(elsewhere.location(elsewhere.visit("/page")))
+    assert led.get("Location").startswith("https://login.test")
+
+
+def test_a_login_too_many_is_refused_and_leaves_nothing_of_the_app(few_seats):
+    first, second = Person(few_seats, "app.test"), Person(few_seats, "app.test")
+    log_in(first, "carol")
+    refused = log_in(second, "carol")
+    assert refused.status == 403 and "as many devices" in refused.text
+    assert not second.cookie and "sid" not in second.jar and first.authenticated()
+    # A name in another realm is another user, and one's own new login takes the place of the old.
+    other = Person(few_seats, "other.test")
+    log_in(other, "carol")
+    assert other.cookie and first.authenticated()
+    assert log_in(first, "carol").status == 302 and first.authenticated()
+
+
 def test_in_observe_mode_nothing_is_refused_and_sessions_begin(apps):
     person = Person(apps, "observed.test")
     for _ in range(8):

@@ -1,14 +1,17 @@
 """Real apps that nobody changed, behind the gateway, with their own logins: Flask-Login, passport, Django's admin."""
 
+import asyncio
 import time
 
 import pytest
+import websockets
 
 from conftest import LOGS
 from support import apps
 from support.person import SESSION
 from support.person import Form
 from support.person import Person
+from support.wire import tls_context
 
 FLASK = {
     "login": {"app": {"user": {"field": "name"}, "success": {"status": 302}}},
@@ -131,6 +134,40 @@ def test_another_person_follows_after_an_idle_end(gateway, name, mode):
     shown = person.visit(page)
     assert shown.status == 200 and "otto" in shown.text and "nora" not in shown.text.replace("nora-", "")
     assert person.fetch("/.vestibule/session").json()["user"] == "otto"
+
+
+def test_a_socket_ends_with_the_apps_logout(gateway):
+    person = Person(gateway, "express-server-harden.test")
+
+    def connect():
+        return websockets.connect(
+            f"wss://{person.authority}/ws",
+            host="127.0.0.1",
+            port=gateway.port,
+            ssl=tls_context(),
+            server_hostname=person.host,
+            origin=person.origin,
+            additional_headers={"Cookie": person.cookies()},
+            proxy=None,
+        )
+
+    async def refused():
+        with pytest.raises(websockets.InvalidStatus):
+            await connect()
+
+    async def talk():
+        async with connect() as socket:
+            await socket.recv()
+            await socket.send("hello")
+            assert await socket.recv() == "echo: hello"
+            assert person.submit("/logout", {}).status == 302
+            with pytest.raises(websockets.ConnectionClosed):
+                while True:
+                    await asyncio.wait_for(socket.recv(), 5)
+
+    asyncio.run(refused())
+    log_in(person, "nora", target="/private")
+    asyncio.run(talk())
 
 
 @each
