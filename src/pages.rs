@@ -171,6 +171,7 @@ struct OnwardPage<'a> {
     frame: &'a Frame,
     host: &'a str,
     target: &'a str,
+    title: &'static str,
 }
 
 #[derive(Template)]
@@ -243,7 +244,13 @@ impl Pages {
 
     /// Leads on to a path of the same host by a page of that host.
     pub fn onward(&self, host: &str, target: &str) -> Response<Bytes> {
-        let page = OnwardPage { frame: &self.frame, host, target };
+        let page = OnwardPage { frame: &self.frame, host, target, title: "You are signed in" };
+        self.answer(StatusCode::OK, &page)
+    }
+
+    /// Likewise where nobody knows yet who it is.
+    pub fn onward_to_login(&self, host: &str, target: &str) -> Response<Bytes> {
+        let page = OnwardPage { frame: &self.frame, host, target, title: "Sign in" };
         self.answer(StatusCode::OK, &page)
     }
 

@@ -140,6 +140,11 @@ impl Login {
         sent::user(&app.field, headers, query, body)
     }
 
+    /// Whether the address of a request names a user to the login.
+    pub fn names_user(app: &AppLogin, query: Option<&str>) -> bool {
+        query.is_some_and(|query| sent::is_in_query(&app.field, query))
+    }
+
     /// Counts an attempt before the app is asked; `sent` is whom the form names.
     ///
     /// # Errors

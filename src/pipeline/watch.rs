@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 
 use crate::access::csrf;
 use crate::access::path::CanonicalPath;
+use crate::login::Login;
 use crate::login::observed::Caller;
 use crate::login::observed::Landing;
 use crate::pipeline::Gateway;
@@ -32,6 +33,8 @@ use crate::route::Site;
 pub(crate) enum Watched<'a> {
     /// An attempt to log in.
     Attempt(&'a AppLogin),
+    /// What may be one by its address.
+    Address(&'a AppLogin),
     /// The login page, for a person who has yet to log in.
     Page(&'a AppLogin),
     /// The end of a session.
@@ -50,9 +53,13 @@ impl<'a> Watched<'a> {
             if app.is_attempt(path, &exchange.method) {
                 return Some(Self::Attempt(app));
             }
-            let waits = exchange.session().is_none() && exchange.audience == Audience::Navigation;
-            if waits && site.mode == Mode::Enforce && app.is_page(path, &exchange.method) {
-                return Some(Self::Page(app));
+            let waits = exchange.session().is_none() && site.mode == Mode::Enforce;
+            if waits && app.is_door(path, &exchange.method) {
+                if Login::names_user(app, exchange.uri.query()) {
+                    return Some(Self::Address(app));
+                }
+                let navigation = exchange.audience == Audience::Navigation;
+                return (navigation && app.is_page(path)).then_some(Self::Page(app));
             }
         }
         let logout = site.logout.as_ref().filter(|logout| logout.is_at(path))?;
@@ -73,6 +80,13 @@ impl Gateway {
     ) -> Result<Reply, Reject> {
         match watched {
             Watched::Attempt(app) => self.watch_login(exchange, (site, app), request, passage).await,
+            Watched::Address(app) => {
+                self.count_address(exchange, (site, app), &request.0)?;
+                if exchange.audience != Audience::Navigation {
+                    return self.forward(exchange, site, request, passage).await;
+                }
+                self.watch_page(exchange, (site, app), request, passage).await
+            }
             Watched::Page(app) => self.watch_page(exchange, (site, app), request, passage).await,
             Watched::Logout => self.watch_logout(exchange, site, request, passage).await,
         }

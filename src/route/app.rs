@@ -131,15 +131,17 @@ impl Success {
 }
 
 impl AppLogin {
-    /// Whether a request is for what must be open to whoever has yet to log in.
+    /// Whether a request is for what must be open to whoever has yet to log in: what shows a form, and what takes it. A
+    /// form that is sent elsewhere would be a login that nobody counts.
     pub fn is_door(&self, path: &CanonicalPath, method: &Method) -> bool {
-        let open = [Method::GET, Method::HEAD, Method::POST].contains(method);
-        open && (self.page.matches_exactly(path) || self.submit.matches_exactly(path))
+        let shows = matches!(*method, Method::GET | Method::HEAD);
+        let submit = (shows || *method == Method::POST) && self.submit.matches_exactly(path);
+        submit || shows && self.page.matches_exactly(path)
     }
 
-    /// Whether a request asks for the login page.
-    pub fn is_page(&self, path: &CanonicalPath, method: &Method) -> bool {
-        matches!(*method, Method::GET | Method::HEAD) && self.page.matches_exactly(path)
+    /// Whether a path is the login page's.
+    pub fn is_page(&self, path: &CanonicalPath) -> bool {
+        self.page.matches_exactly(path)
     }
 
     /// Whether a request is an attempt to log in, also by a spelling of the path that only the app takes for it.
@@ -248,6 +250,8 @@ mod tests {
         for (path, method, door, attempt) in [
             ("/konto/anmelden%20%C3%BC", Method::GET, true, false),
             ("/konto/Anmelden%20%C3%BC", Method::GET, false, false),
+            ("/konto/anmelden%20%C3%BC", Method::POST, false, false),
+            ("/api/login", Method::GET, true, false),
             ("/api/login", Method::POST, true, true),
             ("/api/login", Method::PUT, false, false),
             ("/API/Login/", Method::POST, false, true),

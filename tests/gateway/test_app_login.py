@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from support.gateway import run
 from support.legacy import Legacy
 from support.legacy import answer
 from support.person import NAVIGATION
@@ -204,6 +205,54 @@ def test_failures_are_slowed_down_before_the_app_is_asked(apps, legacy):
     assert log_in(Person(apps, "vault.test"), "carol").status == 302
     time.sleep(2.1)
     assert log_in(person, "carol").status == 302 and person.cookie
+
+
+def test_a_login_by_another_way_than_the_form_is_counted_or_refused(make_gateway, legacy):
+    sites = [site(legacy, "json", {"app": JSON}, rules=[])]
+    attempts = {"per_account": 5, "per_address": "4/15m"}
+    gateway = make_gateway("app-login-ways", sites, login={"attempts": attempts})
+    # The page's own address takes no form where another is named for it.
+    assert log_in(Person(gateway, "json.test")).status == 401
+    mark = legacy.mark()
+    answers = [Person(gateway, "json.test").visit(f"/login?username=alice&password=guess{n}").status for n in range(6)]
+    assert answers == [200, 200, 200, 200, 429, 429] and len(legacy.since(mark)) == 4
+    assert Person(gateway, "json.test").fetch("/api/login?Username=alice").status == 429
+    assert Person(gateway, "json.test").visit("/login?next=/page").status == 200
+
+
+def test_a_link_on_another_site_takes_nothing_from_whoever_is_logged_in(make_gateway, legacy):
+    gateway = make_gateway("app-login-strict", [site(legacy, "strict")], session={"cookie": {"same_site": "strict"}})
+    person = Person(gateway, "strict.test")
+    log_in(person)
+    cookie = person.jar.pop(SESSION)
+    shown = person.visit("/login", **{"Sec-Fetch-Site": "cross-site"})
+    assert shown.status == 200 and "/login" in shown.text and "<form" not in shown.text and "sid" in person.jar
+    person.jar[SESSION] = cookie
+    assert told(person)["app"] == "alice"
+
+
+def test_a_login_that_is_watched_no_more_vouches_for_nobody(make_gateway, legacy):
+    gateway = make_gateway("app-login-changed", [site(legacy, "app")])
+    person = Person(gateway, "app.test")
+    log_in(person)
+    listed = lambda: json.loads(run("sessions", "list", "--json", "--config", gateway.file).stdout)
+    assert [(entry["user"], entry["realm"]) for entry in listed()] == [("alice", "app.test/")]
+    ended = run("sessions", "end-user", "alice", "--config", gateway.file).stdout
+    assert "0 sessions" in ended and person.authenticated()
+    gateway.stop()
+    gateway.config["sites"] = [site(legacy, "app", "all", rules=[])]
+    gateway.start()
+    assert not person.authenticated()
+    wait_until(lambda: not listed(), "the session is ended")
+    assert "user_removed" in gateway.wait_event("session_expired")
+
+
+def test_an_administrator_ends_the_sessions_of_an_apps_user(apps):
+    person = Person(apps, "harden.test")
+    log_in(person, "ivan")
+    run("sessions", "end-user", "ivan", "--realm", "harden.test/", "--config", apps.file)
+    assert not person.authenticated()
+    assert "ivan (harden.test/)" in apps.wait_event("end_user")
 
 
 def test_nothing_of_the_form_is_written_down_but_the_user(apps):

@@ -62,6 +62,15 @@ pub(super) fn login(
     if let Some(given) = &file.success {
         prove(&app, given.at, check);
     }
+    if let Some(given) =
+        file.page.as_ref().filter(|given| given.value.0.trim_end_matches('/') == mount.trim_end_matches('/'))
+    {
+        check.findings.warning(
+            Some(given.at),
+            "`login.app.page` is the front page, which is open to everybody then: also to whoever comes after somebody whom the app still knows".to_owned(),
+            "name a page that shows nothing but the login if there is one, or keep the app's cookies in the vault",
+        );
+    }
     app
 }
 

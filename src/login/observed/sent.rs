@@ -94,7 +94,8 @@ fn urlencoded(field: &str, body: &[u8]) -> Option<String> {
     sought.result()
 }
 
-fn is_in_query(field: &str, query: &str) -> bool {
+/// Whether a query names the field: an app may take the address for the form.
+pub(crate) fn is_in_query(field: &str, query: &str) -> bool {
     let pairs = query.split(['&', ';']);
     let mut names = pairs.map(|pair| pair.split('=').next().unwrap_or_default());
     names.any(|name| decode(name.as_bytes()).is_none_or(|name| reads_as(field, &name)))
@@ -149,6 +150,22 @@ mod tests {
             ),
         ] {
             assert_eq!(sent(kind, Some("next=%2F&lang=de"), body).as_deref(), Some("Ada Ä"), "{body}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_form_breaks_the_reader(
+            body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            text in "[-\r\n&=;{}\":x%a-f0-9]{0,80}",
+        ) {
+            for kind in [FORM, "application/json", "multipart/form-data; boundary=x"] {
+                let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
+                for body in [&body, text.as_bytes()] {
+                    let found = user("x", &headers, str::from_utf8(body).ok(), body);
+                    assert!(found.is_none_or(|found| found.len() <= body.len()));
+                }
+            }
         }
     }
 

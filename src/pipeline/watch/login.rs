@@ -78,6 +78,18 @@ impl Gateway {
         self.enter(exchange, (site, &caller), (sent, protected), entered).await
     }
 
+    /// Counts what names a user to the login in its address, as apps take it that do not tell it from a form: no session
+    /// comes of it, so it is a failure.
+    pub(super) fn count_address(
+        &self,
+        exchange: &Exchange,
+        (site, app): (&Site, &AppLogin),
+        head: &Parts,
+    ) -> Result<(), Reject> {
+        let caller = Self::caller(exchange, site, &head.headers)?;
+        self.count(exchange, (site, app), &caller, None).map(drop)
+    }
+
     /// Counts the attempt, or refuses it.
     fn count(
         &self,

@@ -9,6 +9,7 @@ use http::header;
 use http::request::Parts;
 use hyper::body::Incoming;
 
+use crate::access::csrf;
 use crate::access::rules::Allow;
 use crate::access::rules::Permit;
 use crate::body::RequestBody;
@@ -22,6 +23,7 @@ use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::route::AppLogin;
 use crate::route::Site;
+use crate::session::SameSite;
 
 impl Gateway {
     pub(super) async fn watch_page(
@@ -31,6 +33,12 @@ impl Gateway {
         (head, body): (Parts, Incoming),
         passage: Passage,
     ) -> Result<Reply, Reject> {
+        if self.shared.same_site == SameSite::Strict && !csrf::is_own(&head.headers) {
+            // Who was led here from another site comes without our cookie, and may be logged in all the same. A page of
+            // this very site leads on.
+            let host = exchange.authority().map_or("", |authority| authority.host.as_str());
+            return Ok(Reply::own(self.shared.login.pages().onward_to_login(host, exchange.target())));
+        }
         let mut afresh = head.clone();
         let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
         let mut sent = self.send(exchange, site, (head, body), passage).await?;
