@@ -56,6 +56,13 @@ function anyPage(request, response) {
   const query = new URL(request.url, "http://app").searchParams;
   for (const policy of query.getAll("csp")) response.appendHeader("Content-Security-Policy", policy);
   if (query.has("cache")) response.setHeader("Cache-Control", query.get("cache"));
+  if (query.has("tag")) {
+    response.setHeader("ETag", query.get("tag"));
+    if (request.headers["if-none-match"] === query.get("tag")) {
+      response.statusCode = 304;
+      return "";
+    }
+  }
   return `<!doctype html><html lang="en" dir="${query.get("dir") === "rtl" ? "rtl" : "ltr"}"><head><title>A page</title></head>
     <body><main><h1>A page of the app</h1><p id="who">${request.headers["x-forwarded-user"]}</p>
     <label>Text <textarea id="text"></textarea></label> <a href="/elsewhere">Elsewhere</a>
@@ -360,6 +367,28 @@ test("a page that the browser kept for the Back button asks anew", async (t) => 
   assert.equal(await page.evaluate(() => window.restored), true);
   await warned(page, "You are signed out");
   assert.equal(await page.inputValue("#text"), "kept");
+});
+
+test("a page that has not changed is not sent again, and what scripts fetch is the app's own", async (t) => {
+  const query = new URLSearchParams({ cache: "private, no-cache", tag: '"v1"' });
+  const { page, url } = await open(t, "pages.test", `/?${query}`);
+  const asked = (since) => app.seen.slice(since).filter((request) => request.url.includes("tag=")).map((request) => request.headers["if-none-match"]);
+  const mark = app.seen.length;
+  await page.goto(url("/between"));
+  await page.goto(url(`/?${query}`));
+  assert.deepEqual(asked(mark), ['"v1"']);
+  assert.equal(await page.locator("script").count(), 1);
+  await warned(page);
+
+  // Kept for a while: what was opened is not what is fetched, in whichever order.
+  const kept = new URLSearchParams({ cache: "private, max-age=60" });
+  const fetched = () => page.evaluate((path) => fetch(path).then((answer) => answer.text()), `/?${kept}`);
+  await page.goto(url(`/?${kept}`));
+  assert.doesNotMatch(await fetched(), /warning\.js/);
+  await page.goto(url("/between"));
+  assert.doesNotMatch(await fetched(), /warning\.js/);
+  await page.goto(url(`/?${kept}`));
+  assert.equal(await page.locator("script").count(), 1);
 });
 
 for (const colorScheme of ["light", "dark"]) {

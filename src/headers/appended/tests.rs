@@ -1,5 +1,7 @@
 //! Heads of requests and answers, before and after.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
@@ -170,5 +172,18 @@ fn a_tag_that_is_none_goes() {
         let mut page = headers(&[("etag", tag)]);
         mark_tag(&mut page, "m");
         assert!(field(&page, "etag").is_none_or(|tag| tag == "\"~m\""), "{tag}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_app_gets_its_own_tag_back(weak in any::<bool>(), opaque in "[!#-~]{0,20}", mark in "[0-9a-f.]{1,9}") {
+        let tag = format!("{}\"{opaque}\"", if weak { "W/" } else { "" });
+        let mut page = headers(&[("etag", &tag)]);
+        mark_tag(&mut page, &mark);
+        let marked = field(&page, "etag").unwrap();
+        let mut asked = headers(&[("if-none-match", &format!("\"x\", {marked}"))]);
+        prop_assert!(ask(&mut asked, &mark));
+        prop_assert_eq!(field(&asked, "if-none-match"), Some(tag.as_str()));
     }
 }

@@ -1,5 +1,7 @@
 //! Policies as apps write them, and what becomes of them.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const NEEDS: Needs<'static> = Needs {
@@ -177,4 +179,60 @@ fn what_is_no_policy_stays() {
     assert!(admit(&mut all, &NEEDS, Nonces::Fresh).is_some());
     assert_eq!(all, before);
     assert_eq!(admit(&mut HeaderMap::new(), &NEEDS, Nonces::Fresh), Some(Admitted::default()));
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_and_nothing_else_is_allowed(
+        policies in prop::collection::vec(
+            prop::collection::vec(
+                (
+                    prop::sample::select(vec!["default-src", "script-src", "script-src-elem", "connect-src", "img-src", "style-src"]),
+                    prop::collection::vec(
+                        prop::sample::select(vec![
+                            "'self'", "'none'", "'strict-dynamic'", "'unsafe-inline'", "'nonce-abc'", "'nonce-def'", "*", "cdn.test",
+                        ]),
+                        0..4,
+                    ),
+                ),
+                0..4,
+            ),
+            1..4,
+        ),
+    ) {
+        let written: Vec<String> = policies
+            .iter()
+            .map(|directives| directives.iter().map(|(name, sources)| format!("{name} {}", sources.join(" "))).collect::<Vec<_>>().join("; "))
+            .collect();
+        let mut all = headers(&[&written.join(", ")], &[]);
+        let admitted = admit(&mut all, &NEEDS, Nonces::Fresh).unwrap();
+        let line = lines(&all, &CONTENT_SECURITY_POLICY).remove(0);
+        let ours = [NEEDS.script, "'sha256-HASH'", NEEDS.asks[0], NEEDS.asks[1]];
+        for (before, after) in written.iter().zip(line.split(',')) {
+            let (before, after) = (Policy::parse(before), Policy::parse(after));
+            for name in ["default-src", "script-src", "script-src-elem", "connect-src", "img-src", "style-src"] {
+                let old = before.find(name).map(|place| before.sources(place));
+                let Some(new) = after.find(name).map(|place| after.sources(place)) else {
+                    prop_assert!(old.is_none(), "{name} is gone");
+                    continue;
+                };
+                // What a new directive held before it was there.
+                let fallback = before.find("default-src").map(|place| before.sources(place)).unwrap_or_default();
+                let held = old.unwrap_or(fallback);
+                prop_assert!(held.iter().all(|source| *source == "'none'" || new.contains(source)), "{name} lost a source");
+                let added: Vec<_> = new.iter().filter(|source| !held.contains(source)).collect();
+                prop_assert!(added.iter().all(|source| ours.contains(source)), "{added:?}");
+                prop_assert!(added.is_empty() || ["script-src", "script-src-elem", "connect-src"].contains(&name));
+            }
+            // And the script may run.
+            let sources = after.governing(&SCRIPTS).map(|place| after.sources(place));
+            let runs = sources.is_none_or(|sources| {
+                let listed = sources.contains(&NEEDS.script) || allows_own(sources);
+                carries(sources, admitted.nonce.as_deref())
+                    || sources.contains(&"'sha256-HASH'") && admitted.hash
+                    || listed && !has_word(sources, "'strict-dynamic'")
+            });
+            prop_assert!(runs, "{}", line);
+        }
+    }
 }
