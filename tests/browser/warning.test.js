@@ -34,14 +34,14 @@ before(async () => {
   app = await new Witness(anyPage).start();
   const upstream = `http://127.0.0.1:${app.port}`;
   const sites = [
-    { hosts: ["notes.test"], upstream: notes.upstream, session: clocks },
+    { hosts: ["notes.test"], upstream: notes.upstream, session: { ...clocks, warn: { idle: "6s", absolute: "20s" } } },
     { hosts: ["observed.test"], upstream: notes.upstream, session: clocks, login: { app: observed } },
     { hosts: ["express.test"], upstream: `http://127.0.0.1:${port}`, session: clocks },
     { hosts: ["pages.test"], upstream, session: clocks, headers: { cache: "app" } },
     { hosts: ["ending.test"], upstream, session: brief },
     { hosts: ["long.test"], upstream, session: { idle_timeout: "40s", absolute_timeout: "10m", warn: "38s" } },
   ];
-  bench = await startBench({ sites, login: { password: { users } } });
+  bench = await startBench({ sites, login: { password: { users } }, session: { max_per_user: 1000 } });
   browser = await launch(bench.certificateHash);
 });
 after(async () => {
@@ -224,7 +224,7 @@ test("at the end of the longest time one can sign in again beside the page", asy
   assert.equal(await page.inputValue("#text"), "not yet finished");
 });
 
-describe("policies of the app's own", () => {
+describe("policies of the app's own", { concurrency: true }, () => {
   const nonce = "bm9uY2U";
   const policies = {
     "none": ["default-src 'none'"],
@@ -391,28 +391,30 @@ test("a page that has not changed is not sent again, and what scripts fetch is t
   assert.equal(await page.locator("script").count(), 1);
 });
 
-for (const colorScheme of ["light", "dark"]) {
-  test(`nobody is shut out of the warning, in ${colorScheme}`, async (t) => {
-    const { page, url } = await open(t, "pages.test", "/", { colorScheme, bypassCSP: true });
-    await warned(page);
-    await screenshot(page, `warning-idle-${colorScheme}`);
-    await assertAccessible(page, "idle");
-    await warned(page, "You are signed out");
-    await screenshot(page, `warning-over-${colorScheme}`);
-    await assertAccessible(page, "over");
-    await page.setViewportSize({ width: 320, height: 480 });
-    await page.goto(url("/?dir=rtl"));
-    await signIn(page);
-    await warned(page);
-    await screenshot(page, `warning-small-rtl-${colorScheme}`);
-    await assertAccessible(page, "small, from right to left");
-  });
+describe("nobody is shut out", { concurrency: true }, () => {
+  for (const colorScheme of ["light", "dark"]) {
+    test(`of the warning, in ${colorScheme}`, async (t) => {
+      const { page, url } = await open(t, "pages.test", "/", { colorScheme, bypassCSP: true });
+      await warned(page);
+      await screenshot(page, `warning-idle-${colorScheme}`);
+      await assertAccessible(page, "idle");
+      await warned(page, "You are signed out");
+      await screenshot(page, `warning-over-${colorScheme}`);
+      await assertAccessible(page, "over");
+      await page.setViewportSize({ width: 320, height: 480 });
+      await page.goto(url("/?dir=rtl"));
+      await signIn(page);
+      await warned(page);
+      await screenshot(page, `warning-small-rtl-${colorScheme}`);
+      await assertAccessible(page, "small, from right to left");
+    });
 
-  test(`nor of that of the longest time, in ${colorScheme}`, async (t) => {
-    const { page } = await open(t, "ending.test", "/", { colorScheme, bypassCSP: true });
-    await page.focus("#text");
-    await warned(page, "Your session ends soon");
-    await screenshot(page, `warning-absolute-${colorScheme}`);
-    await assertAccessible(page, "absolute");
-  });
-}
+    test(`of that before the longest time, in ${colorScheme}`, async (t) => {
+      const { page } = await open(t, "ending.test", "/", { colorScheme, bypassCSP: true });
+      await page.focus("#text");
+      await warned(page, "Your session ends soon");
+      await screenshot(page, `warning-absolute-${colorScheme}`);
+      await assertAccessible(page, "absolute");
+    });
+  }
+});
