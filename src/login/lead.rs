@@ -5,6 +5,7 @@
 use http::Method;
 use http::StatusCode;
 
+use crate::access::path::CanonicalPath;
 use crate::login::Login;
 use crate::login::conversation::Answer;
 use crate::login::conversation::Leftovers;
@@ -28,6 +29,8 @@ impl Login {
             return Answer::new(see_other(&if is_in { "/".to_owned() } else { app.entrance("/") }));
         };
         let target = destination.way.target.as_str();
+        // Back to the login after the login would look like a failure.
+        let target = if leads_to_login(app, target) { "/" } else { target };
         let leftovers = match &visit.presence {
             Presence::Active(session) if !self.must_confirm(visit, session, &destination) => {
                 return Answer::new(see_other(target));
@@ -37,4 +40,9 @@ impl Login {
         };
         Answer::new(see_other(&app.entrance(target))).leftovers(leftovers)
     }
+}
+
+fn leads_to_login(app: &AppLogin, target: &str) -> bool {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    CanonicalPath::parse(path).is_ok_and(|path| app.is_own_path(&path))
 }

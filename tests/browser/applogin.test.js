@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { startBench, startChat, startDjango, startNotes } from "./support/bench.js";
+import { startBench, startChat, startDjango, startNotes, Witness } from "./support/bench.js";
 import { launch, profile, sessionCookie, sessionOver, signOut } from "./support/browser.js";
 
 const modes = ["harden", "vault", "pass"];
@@ -50,6 +50,27 @@ const apps = {
   },
 };
 
+// An app that logs in by script: its page asks by `fetch`, and knows its users by a cookie.
+function board(request, response) {
+  const known = /(?:^|; )board=(\w+)/.exec(request.headers.cookie ?? "")?.[1];
+  if (request.url.startsWith("/api/login")) {
+    response.setHeader("Content-Type", "application/json");
+    const { email, password } = JSON.parse(request.body);
+    const ok = password === "right";
+    if (ok) response.setHeader("Set-Cookie", `board=${email.split("@")[0]}; Path=/`);
+    else response.statusCode = 401;
+    return JSON.stringify(ok ? { ok, user: { name: email.split("@")[0] } } : { ok });
+  }
+  if (!request.url.startsWith("/login")) return `<!doctype html><title>Board</title><p id="who">${known ?? "nobody"}</p>`;
+  return `<!doctype html><title>Board</title><p id="says"></p><script>
+    globalThis.logIn = async (email, password) => {
+      const headers = { "Content-Type": "application/json" };
+      const answer = await fetch("/api/login", { method: "POST", headers, body: JSON.stringify({ email, password }) });
+      document.getElementById("says").textContent = (await answer.json()).ok ? "in" : "out";
+    };
+  </script>`;
+}
+
 const running = [];
 let bench;
 let browser;
@@ -65,6 +86,17 @@ before(async () => {
       sites.push(site, { ...site, hosts: [`brief-${name}-${cookies}.test`], session });
     }
   }
+  const witness = await new Witness(board).start();
+  running.push(witness);
+  const login = {
+    app: {
+      submit: "/api/login",
+      user: { field: "email", json: "user.name" },
+      success: { status: 200, json: { ok: true } },
+    },
+  };
+  const upstream = `http://127.0.0.1:${witness.port}`;
+  for (const cookies of modes) sites.push({ hosts: [`board-${cookies}.test`], upstream, cookies, login });
   bench = await startBench({ sites });
   browser = await launch(bench.certificateHash);
 });
@@ -135,4 +167,27 @@ for (const [name, app] of Object.entries(apps)) {
       }
     });
   }
+}
+
+for (const mode of modes) {
+  test(`an app that logs in by script, with ${mode}`, async (t) => {
+    const context = await profile(browser);
+    t.after(() => context.close());
+    const page = await context.newPage();
+    const at = (path) => bench.url(path, `board-${mode}.test`);
+    await page.goto(at("/"));
+    assert.equal(new URL(page.url()).pathname, "/login");
+    const says = async (password) => {
+      await page.evaluate((secret) => globalThis.logIn("nora@example.com", secret), password);
+      return page.textContent("#says");
+    };
+    assert.equal(await says("wrong"), "out");
+    assert.equal(await sessionCookie(context), undefined);
+    assert.equal(await says("right"), "in");
+    assert.ok(await sessionCookie(context), "no session of the gateway");
+    await page.goto(at("/"));
+    assert.equal(await page.textContent("#who"), "nora");
+    const told = await page.evaluate(() => fetch("/.vestibule/session").then((answer) => answer.json()));
+    assert.equal(told.user, "nora");
+  });
 }

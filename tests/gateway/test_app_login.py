@@ -338,6 +338,12 @@ def test_a_logout_that_comes_too_late_does_not_undo_the_login(apps):
     assert person.location(page) == "/login?next=%2F"
 
 
+def test_nobody_is_led_from_the_login_to_the_login(apps):
+    person = Person(apps, "led.test")
+    led = person.visit("/Page?x=1")
+    assert person.location(person.visit(person.location(led))) == "/page?next=%2F"
+
+
 def test_our_own_logout_tells_the_app(apps, legacy):
     for mode in ("harden", "vault", "own"):
         person = Person(apps, f"{mode}.test")

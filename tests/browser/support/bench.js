@@ -23,6 +23,7 @@ export class Witness {
       let body = "";
       request.on("data", (chunk) => { body += chunk; });
       request.on("end", () => {
+        request.body = body;
         this.seen.push({ method: request.method, url: request.url, headers: request.headers, body });
         response.setHeader("Content-Type", "text/html; charset=utf-8");
         response.end(page(request, response));
