@@ -240,9 +240,10 @@
     remaining.append(time);
     const staying = make("button", { type: "button", class: "main" }, "Stay signed in");
     const link = make("a", { target: "_blank", rel: "noopener", class: "main" });
+    const out = make("a", { target: "_blank", rel: "noopener", class: "plain", href: at("/.vestibule/logout") }, "Sign out");
     const close = make("button", { type: "button", class: "plain" }, "Close");
     const acts = make("div", { class: "acts" });
-    acts.append(staying, link, close);
+    acts.append(staying, link, out, close);
     const hint = make("p", { class: "hint" }, "F6 takes the keyboard here and back.");
     const note = make("p", { class: "note", role: "status" });
     const card = make("div", {
@@ -299,6 +300,7 @@
         link.textContent = signIn ?? "";
         link.href = at(told.signIn);
         remaining.hidden = left === null;
+        out.hidden = left === null;
         if (left !== null) time.textContent = clock(left);
         title.textContent = heading;
         text.textContent = why;
@@ -405,7 +407,7 @@
       display: inline-block; min-height: 2.75em; padding: 0.5625em 1.125em; font: inherit; font-weight: 600; text-align: center;
       text-decoration: none; cursor: pointer; border-radius: 0.5em; border: 1px solid var(--accent);
     }
-    .main { background: var(--accent); color: var(--on-accent); flex: auto; }
+    .main { background: var(--accent); color: var(--on-accent); flex: 1 0 100%; }
     .main:hover { background: var(--strong); border-color: var(--strong); }
     .plain { background: none; color: var(--accent); }
     .plain:hover { background: color-mix(in srgb, var(--accent) 10%, transparent); }

@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { binary, password, startBench, startNotes, Witness } from "./support/bench.js";
-import { assertAccessible, atLogin, launch, profile, screenshot, signIn, signOut } from "./support/browser.js";
+import { assertAccessible, atLogin, launch, profile, screenshot, signIn } from "./support/browser.js";
 import { freePort, Program, waitUntil } from "./support/processes.js";
 
 const folder = mkdtempSync(join(tmpdir(), "vestibule-warning-"));
@@ -93,6 +93,12 @@ const focused = (page) => page.evaluate(() => {
   return at?.id || at?.textContent;
 });
 
+/// Somebody turns to the page's window.
+const look = async (page) => {
+  await page.bringToFront();
+  await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+};
+
 const clocksOf = (page) => page.evaluate(() => fetch("/.vestibule/session").then((answer) => answer.json()));
 
 async function logInToNotes(page, host = "notes.test") {
@@ -124,8 +130,7 @@ test("one key keeps somebody signed in, ten times in a row, and left alone the s
   await signIn(tab);
   await tab.getByRole("heading", { name: "You are signed in" }).waitFor();
   await tab.close();
-  await page.bringToFront();
-  await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await look(page);
   await gone(page);
   assert.equal(await page.inputValue("input[name=text]"), "half a thought");
   await page.press("input[name=text]", "Enter");
@@ -146,8 +151,7 @@ test("where people log in to the app itself, they do so again beside the page", 
   await tab.waitForURL((url) => url.pathname === "/login");
   await logInToNotes(tab, "observed.test");
   await tab.close();
-  await page.bringToFront();
-  await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await look(page);
   await gone(page);
   await page.press("input[name=text]", "Enter");
   await page.getByText("a thought kept").waitFor();
@@ -196,7 +200,12 @@ test("what is done in one tab is known in all", async (t) => {
   // A page opened in another tab is use, and nobody is asked whether they are there.
   await Promise.all([gone(page), other.goto(url("/again"))]);
 
-  await signOut(other, url(""));
+  await warned(page);
+  const [leaving] = await Promise.all([context.waitForEvent("page"), page.getByRole("link", { name: "Sign out" }).click()]);
+  await leaving.getByRole("button", { name: "Sign out" }).click();
+  await leaving.getByRole("heading", { name: "You are signed out" }).waitFor();
+  await other.reload();
+  await Promise.all([atLogin(other), look(page)]);
   await warned(page, "You are signed out");
   await other.goto(url("/more"));
   await signIn(other, "bob");
@@ -218,8 +227,7 @@ test("at the end of the longest time one can sign in again beside the page", asy
   const now = await clocksOf(page);
   assert.ok(now.began > began.began && now.absolute_seconds_left > began.absolute_seconds_left);
   await tab.close();
-  await page.bringToFront();
-  await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await look(page);
   await gone(page);
   assert.equal(await page.inputValue("#text"), "not yet finished");
 });
@@ -394,7 +402,7 @@ test("a page that has not changed is not sent again, and what scripts fetch is t
 describe("nobody is shut out", { concurrency: true }, () => {
   for (const colorScheme of ["light", "dark"]) {
     test(`of the warning, in ${colorScheme}`, async (t) => {
-      const { page, url } = await open(t, "pages.test", "/", { colorScheme, bypassCSP: true });
+      const { page, url } = await open(t, "pages.test", "/", { colorScheme, bypassCSP: true, reducedMotion: "reduce" });
       await warned(page);
       await screenshot(page, `warning-idle-${colorScheme}`);
       await assertAccessible(page, "idle");
@@ -410,7 +418,7 @@ describe("nobody is shut out", { concurrency: true }, () => {
     });
 
     test(`of that before the longest time, in ${colorScheme}`, async (t) => {
-      const { page } = await open(t, "ending.test", "/", { colorScheme, bypassCSP: true });
+      const { page } = await open(t, "ending.test", "/", { colorScheme, bypassCSP: true, reducedMotion: "reduce" });
       await page.focus("#text");
       await warned(page, "Your session ends soon");
       await screenshot(page, `warning-absolute-${colorScheme}`);
