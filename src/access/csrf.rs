@@ -139,14 +139,16 @@ pub fn is_own(headers: &HeaderMap) -> bool {
 }
 
 fn is_ahead(headers: &HeaderMap) -> bool {
-    [SEC_PURPOSE, PURPOSE, X_MOZ].iter().any(|name| mentions(headers, name, "prefetch"))
+    mentions(headers, &SEC_PURPOSE, "prefetch") || mentions(headers, &PURPOSE, "prefetch")
 }
 
 /// Whether somebody logs out by this request for the app's logout: a link that a person has followed on the site itself,
 /// or a form or call that a page of the site has sent. Not what another site asks for, nor what nobody will look at: what
 /// was fetched ahead, as an image, or by a script that is ahead of the person without saying so.
 pub fn is_logout(headers: &HeaderMap, method: &Method, own: &Authority, scheme: Scheme) -> bool {
-    if is_ahead(headers) || provenance(headers, own, scheme) != Provenance::Own {
+    // Firefox of some years ago said it in a field of its own.
+    let ahead = is_ahead(headers) || mentions(headers, &X_MOZ, "prefetch");
+    if ahead || provenance(headers, own, scheme) != Provenance::Own {
         return false;
     }
     if *method != Method::GET {
@@ -252,7 +254,6 @@ mod tests {
             (vec![html, ("x-requested-with", "XMLHttpRequest")], false),
             (vec![navigate, ("sec-purpose", "prefetch;prerender")], false),
             (vec![navigate, ("purpose", "prefetch")], false),
-            (vec![navigate, ("x-moz", "prefetch")], false),
         ] {
             assert_eq!(is_navigation(&headers(&lines), &Method::GET), navigation, "{lines:?}");
             assert_eq!(is_navigation(&headers(&lines), &Method::HEAD), navigation, "{lines:?}");

@@ -73,7 +73,8 @@ impl Cookie {
         self.used
     }
 
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+    /// Whether its time has passed: a browser that is told to set one forgets what it has of it.
+    pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now)
     }
 

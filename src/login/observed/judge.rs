@@ -10,11 +10,14 @@ use http::header::SET_COOKIE;
 use serde_json::Value;
 
 use crate::access::path::CanonicalPath;
+use crate::clock::Timestamp;
 use crate::login::observed::json;
 use crate::login::observed::landing::Landing;
 use crate::route::AppLogin;
 use crate::route::FieldPath;
 use crate::route::UserSource;
+use crate::vault::Cookie;
+use crate::vault::Place;
 
 /// So much of an answer is read where its JSON says something; a longer one says nothing.
 pub const MOST_ANSWER_BYTES: usize = 16 * 1024;
@@ -28,6 +31,10 @@ pub struct Head<'a> {
     pub headers: &'a HeaderMap,
     /// Where it leads.
     pub landing: Option<&'a Landing>,
+    /// What it answers.
+    pub place: Place<'a>,
+    /// The present moment.
+    pub now: Timestamp,
 }
 
 /// Whether the head of an answer is that of a successful login. Where no path is named, a redirect back to the login is
@@ -39,7 +46,7 @@ pub fn head_says_yes(app: &AppLogin, head: &Head<'_>) -> bool {
     let status = rule.status.is_empty() || rule.status.contains(&head.status);
     let at = |path: &CanonicalPath| rule.location.iter().any(|pattern| pattern.matches_exactly(path));
     let location = rule.location.is_empty() || here.is_some_and(at);
-    let cookie = rule.set_cookie.as_ref().is_none_or(|name| sets(head.headers, name));
+    let cookie = rule.set_cookie.as_ref().is_none_or(|name| sets(head, name));
     let field = rule.header.as_ref().is_none_or(|(name, value)| has(head.headers, name, value.as_ref()));
     let readable = !app.reads_json() || is_plain_json(head.headers);
     !rule.is_empty() && !back && status && location && cookie && field && readable
@@ -71,14 +78,16 @@ pub fn user(app: &AppLogin, sent: Option<&str>, headers: &HeaderMap, body: Optio
     }
 }
 
-/// Whether a cookie is set to something: one that is taken away is no sign of a login.
-fn sets(headers: &HeaderMap, name: &str) -> bool {
+/// Whether a cookie is set to something that a browser keeps: one that is taken away is no sign of a login.
+fn sets(head: &Head<'_>, name: &str) -> bool {
     let set = |line: &HeaderValue| {
         let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let value = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-        value.is_some_and(|value| !matches!(value.trim_ascii(), b"" | b"\"\""))
+        let something = value.is_some_and(|value| !matches!(value.trim_ascii(), b"" | b"\"\""));
+        let kept = || Cookie::parse(line.as_bytes(), &head.place, head.now);
+        something && kept().is_ok_and(|cookie| !cookie.is_over(head.now))
     };
-    headers.get_all(SET_COOKIE).iter().any(set)
+    head.headers.get_all(SET_COOKIE).iter().any(set)
 }
 
 fn has(headers: &HeaderMap, name: &HeaderName, value: Option<&HeaderValue>) -> bool {
@@ -123,7 +132,10 @@ mod tests {
         let own = Authority::parse("app.example").unwrap();
         let landing = headers.get("location").map(|to| Landing::of(to, &own, Scheme::Https, "/session"));
         let status = StatusCode::from_u16(status).unwrap();
-        head_says_yes(&app(success), &Head { status, headers: &headers, landing: landing.as_ref() })
+        let place = Place { host: &own.host, path: "/session", cross_site: false };
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        let head = Head { status, headers: &headers, landing: landing.as_ref(), place, now };
+        head_says_yes(&app(success), &head)
     }
 
     fn status(status: u16) -> Success {
@@ -161,6 +173,9 @@ mod tests {
             (0, ("location", "/Home/ada")),
             (0, ("location", "https://evil.example/home/ada")),
             (1, ("set-cookie", "sid=; Max-Age=0")),
+            (1, ("set-cookie", "sid=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT; Max-Age=0; path=/")),
+            (1, ("set-cookie", "sid=7; Expires=Thu, 01 Jan 1970 00:00:00 GMT")),
+            (1, ("set-cookie", "sid=7; Domain=other.example")),
             (1, ("set-cookie", "sid2=7")),
             (1, ("set-cookie", "SID=7")),
             (2, ("x-login", "no")),

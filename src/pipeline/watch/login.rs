@@ -31,6 +31,7 @@ use crate::route::Mode;
 use crate::route::Site;
 use crate::telemetry::audit::Event;
 use crate::upstream::SendError;
+use crate::vault::Place;
 
 impl Gateway {
     pub(super) async fn watch_login(
@@ -153,7 +154,10 @@ async fn judge(
     sent: &mut Sent<'_>,
 ) -> Result<(bool, Option<Value>), Reject> {
     let landing = Gateway::landing(exchange, site, sent.headers());
-    let head = Head { status: sent.status(), headers: sent.headers(), landing: landing.as_ref() };
+    let host = &exchange.authority().ok_or(Reject::BadHost)?.host;
+    let place = Place { host, path: exchange.uri.path(), cross_site: false };
+    let (status, headers, now) = (sent.status(), sent.headers(), exchange.now);
+    let head = Head { status, headers, landing: landing.as_ref(), place, now };
     let yes = observed::head_says_yes(app, &head);
     if !yes || !app.reads_json() {
         return Ok((yes, None));
