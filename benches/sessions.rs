@@ -73,6 +73,7 @@ fn house(size: usize) -> House {
                 client: ClientAddr(Ipv4Addr::LOCALHOST.into()),
                 user_agent: None,
                 lifetime,
+                brought: None,
             };
             let begun = sessions.begin(login, None, NOW).now_or_never().unwrap().unwrap();
             let (token, session) = (begun.token, begun.session);

@@ -60,6 +60,7 @@ async fn main() -> anyhow::Result<()> {
             client: ClientAddr(Ipv4Addr::from_bits(u32::try_from(number)?).into()),
             user_agent: None,
             lifetime,
+            brought: None,
         };
         all.begin(login, None, Timestamp::from_millis(1_800_000_000_000)).await?;
     }

@@ -28,6 +28,7 @@ use crate::net::Host;
 use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Why;
 use crate::session::renewal::Pace;
+use crate::session::token::Token;
 
 pub use crate::session::grant::Checked;
 pub use crate::session::grant::Finding;
@@ -131,4 +132,6 @@ pub struct NewLogin {
     pub user_agent: Option<String>,
     /// The limits of the site that was logged in to.
     pub lifetime: Lifetime,
+    /// The token that the browser brought along, where it leads to no session that lives.
+    pub brought: Option<Arc<Token>>,
 }

@@ -189,6 +189,8 @@ shape! {
         max_per_user: u64,
         /// What a login beyond that does: `end_oldest` of the user's sessions, or `refuse` the new one. Default: `end_oldest`.
         at_limit: AtLimit,
+        /// A session that has idled out stays locked so long: the same user's next login in the same browser takes over the app's cookies that the vault keeps. Default: 0s.
+        resume_window: Span,
         /// A session gets a new id so often, without anybody noticing. Default: 15m.
         renew_after: Span,
         /// So long the old id still works once the new one was seen. Default: 60s.
@@ -210,7 +212,6 @@ shape! {
         /// What happens while the store cannot be asked.
         on_store_failure: StoreFailureFile,
     }
-    later ["resume_window"]
 }
 
 shape! {

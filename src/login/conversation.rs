@@ -131,6 +131,8 @@ pub struct Visit {
     pub body: Bytes,
     /// The session. Its idle clock must not have been moved for this visit.
     pub presence: Presence,
+    /// The token that the browser brought along, where it leads to no session that lives.
+    pub brought: Option<Arc<Token>>,
     /// The number of the request in the logs.
     pub request_id: String,
     /// Which place.

@@ -202,7 +202,7 @@ impl Login {
     }
 
     async fn let_in(&self, visit: &Visit, begun: Begun, target: &Target) -> Answer {
-        let Begun { token, session } = begun;
+        let Begun { token, session, resumed: _ } = begun;
         // This very session may have had a token here already, of which the browser came back for another.
         if let Presence::Active(old) = &visit.presence
             && old.id() != session.id()

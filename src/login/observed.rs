@@ -76,6 +76,8 @@ pub struct Caller {
     pub headers: HeaderMap,
     /// The session.
     pub presence: Presence,
+    /// The token that the browser brought along, where it leads to no session that lives.
+    pub brought: Option<Arc<Token>>,
     /// The number of the request in the logs.
     pub request_id: String,
 }
@@ -212,15 +214,17 @@ impl Login {
             client: caller.client,
             user_agent: user_agent.map(str::to_owned),
             lifetime: caller.lifetime,
+            brought: caller.brought.clone(),
         };
         let old = caller.session().cloned();
         let (sessions, now) = (Arc::clone(&self.sessions), caller.now);
         let begun = self.acts.spawn(async move { sessions.begin(login, old.as_ref(), now).await }).await;
         let begun = begun.unwrap_or_else(|panicked| Err(BeginError::Store(StoreError::new(panicked))));
-        let Begun { token, session } = begun.map_err(|error| self.tell_not_begun(caller, &error))?;
+        let Begun { token, session, resumed } = begun.map_err(|error| self.tell_not_begun(caller, &error))?;
         let (reference, event) = (session.reference(), Event::LoginSuccess);
         let event = if failures == 0 { event } else { Event::LoginSuccessAfterFail { failures } };
-        for event in [Event::SessionCreated, event] {
+        let resumed = resumed.then_some(Event::SessionResumed);
+        for event in [Event::SessionCreated, event].into_iter().chain(resumed) {
             self.tell_about(caller, Some(name.as_str()), Some(reference.as_str()), &event);
         }
         // What is nobody's came while nobody was logged in: the login under way is part of it.

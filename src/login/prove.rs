@@ -189,9 +189,10 @@ impl Login {
             client: visit.client,
             user_agent: user_agent.and_then(|value| value.to_str().ok()).map(str::to_owned),
             lifetime: visit.lifetime,
+            brought: visit.brought.clone(),
         };
         let begun = self.sessions.begin(login, replaces, visit.now).await;
-        let Begun { token, session } = begun.map_err(|error| self.not_begun(visit, &error))?;
+        let Begun { token, session, resumed } = begun.map_err(|error| self.not_begun(visit, &error))?;
         // The users may have changed while the password was checked: see `Directory::swap`.
         let name = &account.user.name;
         let unchanged = self
@@ -207,6 +208,9 @@ impl Login {
         }
         let reference = session.reference();
         self.tell_of(visit, Some(name.as_str()), Some(reference.as_str()), &Event::SessionCreated);
+        if resumed {
+            self.tell_of(visit, Some(name.as_str()), Some(reference.as_str()), &Event::SessionResumed);
+        }
         Ok((token, session))
     }
 

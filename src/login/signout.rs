@@ -19,6 +19,7 @@ use crate::pages::see_other;
 use crate::session::Presence;
 use crate::session::Session;
 use crate::session::lifetime::Why;
+use crate::session::store::StoreError;
 use crate::telemetry::audit::Event;
 
 impl Login {
@@ -49,6 +50,10 @@ impl Login {
         let session = match &visit.presence {
             Presence::Active(session) => session,
             Presence::Ended(_) if source == Source::Own => {
+                if let Err(error) = self.discard(visit).await {
+                    self.store_failed(visit, &error);
+                    return self.fail(visit, StatusCode::SERVICE_UNAVAILABLE, Some(NOT_ENDED));
+                }
                 return signed_out().session(SessionCookie::Clear).leftovers(Leftovers::Nobodys);
             }
             // Without a cookie there is nothing to delete: another site's form arrives without our cookie, and must not
@@ -59,6 +64,14 @@ impl Login {
             return self.ask_logout(visit);
         }
         self.leave(visit, session).await
+    }
+
+    /// Destroys what is locked of the session that this browser came with.
+    async fn discard(&self, visit: &Visit) -> Result<(), StoreError> {
+        match &visit.brought {
+            Some(token) => self.sessions.discard(token, visit.host()).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends the session that this browser came with, and takes from the browser what belongs to it.

@@ -88,6 +88,7 @@ impl Gateway {
             .map(|line| (header::COOKIE, line.clone()))
             .collect();
         let user_agent = head.headers.get(header::USER_AGENT).cloned();
+        let token = self.brought(exchange, &head.headers);
         let visit = Visit {
             now: exchange.now,
             client: exchange.client,
@@ -100,6 +101,7 @@ impl Gateway {
             headers: head.headers,
             body: form,
             presence: exchange.presence.clone(),
+            brought: token,
             request_id: exchange.id.to_string(),
             action,
             app: desk.app.clone(),

@@ -1,5 +1,7 @@
 //! The session a request belongs to, from its cookie.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header;
 
@@ -83,6 +85,14 @@ impl Gateway {
             self.part(exchange, &found);
         }
         Ok(())
+    }
+
+    /// The token that came with a request, where it leads to no session that lives.
+    pub(crate) fn brought(&self, exchange: &Exchange, headers: &HeaderMap) -> Option<Arc<Token>> {
+        match cookies::find(headers, self.shared.cookie_name) {
+            Found::One(cookie) if exchange.session().is_none() => Token::parse(cookie).map(Arc::new),
+            Found::One(_) | Found::None | Found::Several => None,
+        }
     }
 
     /// Notes that the person uses the session, if this request counts as that.

@@ -93,7 +93,7 @@ impl Gateway {
     }
 
     /// Who makes this request.
-    fn caller(exchange: &Exchange, site: &Site, headers: &HeaderMap) -> Result<Caller, Reject> {
+    fn caller(&self, exchange: &Exchange, site: &Site, headers: &HeaderMap) -> Result<Caller, Reject> {
         Ok(Caller {
             now: exchange.now,
             client: exchange.client,
@@ -103,6 +103,7 @@ impl Gateway {
             target: exchange.target().to_owned(),
             headers: headers.clone(),
             presence: exchange.presence.clone(),
+            brought: self.brought(exchange, headers),
             request_id: exchange.id.to_string(),
         })
     }

@@ -1,63 +1,92 @@
 //! How long a session lives: pure functions of its times, its limits and `now`.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// A session's limits: ended after `idle` without a request, and `absolute` after the login whatever happens.
+/// A session's limits: ended after `idle` without a request, and `absolute` after the login whatever happens. For
+/// `resume` after its idle end it stays locked: it opens nothing, and the same person's next login takes over what it kept.
 ///
-/// Kept in whole seconds, since every session carries its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifetime {
-    idle_secs: u32,
-    absolute_secs: u32,
-}
+/// Whole seconds, all three in one word, since every session carries its own: 26 bits for each limit, which is two years, and
+/// 12 for the window, which is an hour.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime(u64);
+
+const LIMIT_BITS: u32 = 26;
+const WINDOW_BITS: u32 = 12;
+const LONGEST_LIMIT: u64 = (1 << LIMIT_BITS) - 1;
+const LONGEST_WINDOW: u64 = (1 << WINDOW_BITS) - 1;
 
 impl Lifetime {
+    /// The longest that a session may stay locked.
+    pub const MAX_RESUME: Duration = Duration::from_hours(1);
+
     /// Limits that make sense together: both at least a second, idle no longer than absolute. Parts of a second are
-    /// left off.
+    /// left off. Nothing stays locked.
     pub fn new(idle: Duration, absolute: Duration) -> Option<Self> {
-        (idle >= Duration::from_secs(1) && idle <= absolute)
-            .then(|| Self { idle_secs: whole_secs(idle), absolute_secs: whole_secs(absolute) })
+        (idle >= Duration::from_secs(1) && idle <= absolute).then(|| Self::of(idle, absolute, Duration::ZERO))
+    }
+
+    fn of(idle: Duration, absolute: Duration, resume: Duration) -> Self {
+        let [idle, absolute] = [idle, absolute].map(|limit| limit.as_secs().min(LONGEST_LIMIT));
+        let resume = resume.as_secs().min(LONGEST_WINDOW);
+        Self((idle << LIMIT_BITS | absolute) << WINDOW_BITS | resume)
+    }
+
+    /// The same, locked for so long after the idle end.
+    #[must_use]
+    pub fn resumable_for(self, window: Duration) -> Self {
+        Self::of(self.idle(), self.absolute(), window.min(Self::MAX_RESUME))
     }
 
     /// The idle limit.
     pub fn idle(&self) -> Duration {
-        Duration::from_secs(self.idle_secs.into())
+        Duration::from_secs(self.0 >> (LIMIT_BITS + WINDOW_BITS))
     }
 
     /// The absolute limit.
     pub fn absolute(&self) -> Duration {
-        Duration::from_secs(self.absolute_secs.into())
+        Duration::from_secs(self.0 >> WINDOW_BITS & LONGEST_LIMIT)
+    }
+
+    /// How long a session stays locked after its idle end.
+    pub fn resume(&self) -> Duration {
+        Duration::from_secs(self.0 & LONGEST_WINDOW)
     }
 
     /// The shorter of both for each limit: what holds when two have a say.
     #[must_use]
     pub fn shorter(&self, other: &Self) -> Self {
-        Self {
-            idle_secs: self.idle_secs.min(other.idle_secs),
-            absolute_secs: self.absolute_secs.min(other.absolute_secs),
-        }
+        Self::of(
+            self.idle().min(other.idle()),
+            self.absolute().min(other.absolute()),
+            self.resume().min(other.resume()),
+        )
     }
 
     /// The longer of both for each limit: what bounds what two judge for themselves.
     #[must_use]
     pub fn longer(&self, other: &Self) -> Self {
-        Self {
-            idle_secs: self.idle_secs.max(other.idle_secs),
-            absolute_secs: self.absolute_secs.max(other.absolute_secs),
-        }
+        Self::of(
+            self.idle().max(other.idle()),
+            self.absolute().max(other.absolute()),
+            self.resume().max(other.resume()),
+        )
     }
 
     /// The same with a longer idle limit.
     #[must_use]
     pub fn idle_longer(&self, by: Duration) -> Self {
-        Self { idle_secs: self.idle_secs.saturating_add(whole_secs(by)), ..*self }
+        Self::of(self.idle() + by, self.absolute(), self.resume())
     }
 }
 
-fn whole_secs(duration: Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+impl fmt::Debug for Lifetime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (idle, absolute, resume) = (self.idle(), self.absolute(), self.resume());
+        write!(formatter, "Lifetime {{ idle: {idle:?}, absolute: {absolute:?}, resume: {resume:?} }}")
+    }
 }
 
 /// The moments a session is judged by.
@@ -172,6 +201,20 @@ pub fn verdict(times: &Times, lifetime: &Lifetime, now: Timestamp) -> Verdict {
     }
 }
 
+/// Until when a session that has idled out stays locked. Its absolute limit is not moved by that.
+pub fn locked_until(times: &Times, lifetime: &Lifetime) -> Timestamp {
+    let window_end = times.last_seen.after(lifetime.idle()).after(lifetime.resume());
+    window_end.min(times.began.after(lifetime.absolute()))
+}
+
+/// Whether what an idle session keeps may go over to the same person's next login at `now`. A session that lives needs
+/// no such thing, and one of the future is over for good.
+pub fn is_resumable(times: &Times, lifetime: &Lifetime, now: Timestamp) -> bool {
+    verdict(times, lifetime, now) == Verdict::Ended(Why::Idle)
+        && times.last_seen <= now.after(SKEW)
+        && now < locked_until(times, lifetime)
+}
+
 /// How long a session still has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remaining {
@@ -250,6 +293,27 @@ mod tests {
         assert_eq!(left(0, 0), expected(30, 60));
         assert_eq!(left(50 * MINUTE, 50 * MINUTE), expected(10, 10));
         assert_eq!(left(0, 2 * HOUR), expected(0, 0));
+    }
+
+    #[test]
+    fn an_idle_session_can_be_resumed_for_its_window_and_never_beyond_its_absolute_end() {
+        let resumable = |began, last_seen, now| {
+            let at = Timestamp::from_millis;
+            let times = Times { began: at(began), last_seen: at(last_seen) };
+            is_resumable(&times, &minutes(30, 8 * 60).resumable_for(Duration::from_mins(10)), at(now))
+        };
+        assert!(!resumable(0, 0, 30 * MINUTE - 1), "it lives");
+        assert!(resumable(0, 0, 30 * MINUTE) && resumable(0, 0, 40 * MINUTE - 1));
+        assert!(!resumable(0, 0, 40 * MINUTE), "the window is over");
+        let late = 8 * HOUR - 35 * MINUTE;
+        assert!(
+            resumable(0, late, 8 * HOUR - 1) && !resumable(0, late, 8 * HOUR),
+            "the absolute end is passed"
+        );
+        assert!(!resumable(HOUR, 0, 0), "it is of the future");
+        assert!(!resumable(0, 2 * HOUR, HOUR), "it was seen in the future");
+        let none = Times { began: Timestamp::from_millis(0), last_seen: Timestamp::from_millis(0) };
+        assert!(!is_resumable(&none, &minutes(30, 60), Timestamp::from_millis(30 * MINUTE)));
     }
 
     #[test]

@@ -25,6 +25,8 @@ use crate::session::lifetime::Lifetime;
 use crate::session::lifetime::Times;
 use crate::session::lifetime::Verdict;
 use crate::session::lifetime::Why;
+use crate::session::lifetime::is_resumable;
+use crate::session::lifetime::locked_until;
 use crate::session::lifetime::verdict;
 use crate::session::live::state::State;
 use crate::session::record::Record;
@@ -86,14 +88,18 @@ pub struct Session {
 
 impl Session {
     /// A session as it was read from a store or is to be put into one. It is alive until it is
-    /// ended; its times are not looked at here.
+    /// ended, unless it is locked; its times are not looked at here.
     pub fn new(id: SessionId, record: Record, tokens: Tokens, last_seen: Timestamp, version: u32) -> Self {
         let told = secs(last_seen.since(record.began));
+        let state = State::active(last_seen);
+        if tokens.is_locked() {
+            state.update(|seen| Some((seen, Some(Why::Idle))));
+        }
         Self {
             id,
             version: AtomicU32::new(version),
             told: AtomicU32::new(told),
-            state: State::active(last_seen),
+            state,
             tokens: Mutex::new(tokens),
             renewing: AtomicBool::new(false),
             ending: AtomicU8::new(0),
@@ -143,14 +149,47 @@ impl Session {
     }
 
     /// Takes over what the store has: these tokens are its version `version`. An older version than the one known
-    /// changes nothing.
+    /// changes nothing. Where the store has locked it, it is over here too.
     pub fn adopt(&self, tokens: Tokens, version: u32) {
         let mut own = self.lock();
         // Versions are counted on: the distance tells which is newer, even where the count begins anew.
         if version.wrapping_sub(self.version()) < u32::MAX / 2 {
+            let locked = tokens.is_locked();
             *own = tokens.succeeding(self.id, &own);
             self.version.store(version, Ordering::Release);
+            drop(own);
+            if locked {
+                self.end(Why::Idle);
+            }
         }
+    }
+
+    /// Whether it has idled out and stays locked.
+    pub fn is_locked(&self) -> bool {
+        self.with_tokens(Tokens::is_locked)
+    }
+
+    /// Whether it has idled out at `now`, by its own limits and no more than `lifetime`'s, and may be resumed.
+    pub(super) fn is_resumable(&self, lifetime: Lifetime, now: Timestamp) -> bool {
+        is_resumable(&self.times(), &self.record.lifetime.shorter(&lifetime), now)
+    }
+
+    /// Whether a store has kept it long enough at `now`: it is over by its own limits, or was locked until then.
+    pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
+        if self.is_locked() {
+            return !self.is_resumable(self.record.lifetime, now);
+        }
+        self.why_ended().is_some() || verdict(&self.times(), &self.record.lifetime, now) != Verdict::Active
+    }
+
+    /// The moment at which a store has kept it long enough with these tokens, if it is not used after `seen`.
+    pub(super) fn due(&self, tokens: &Tokens, seen: Timestamp) -> Timestamp {
+        let times = Times { began: self.record.began, last_seen: seen };
+        let lifetime = &self.record.lifetime;
+        if tokens.is_locked() {
+            return locked_until(&times, lifetime);
+        }
+        seen.after(lifetime.idle()).min(times.began.after(lifetime.absolute()))
     }
 
     /// What is open of the apps' cookies; nothing if none are kept, or no token has opened them.

@@ -47,6 +47,14 @@ impl Profile {
         }
     }
 
+    /// Whether what a session kept may outlive its idle end: where most is at stake it is gone at once (ASVS 14.3.1).
+    pub const fn resumes(self) -> bool {
+        match self {
+            Self::Aal2 => true,
+            Self::Aal3 | Self::Critical => false,
+        }
+    }
+
     /// Where the limits are written.
     pub const fn source(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ mod interleavings;
 #[cfg(test)]
 mod model;
 mod renew;
+mod resume;
 mod sites;
 #[cfg(test)]
 mod tests;
@@ -236,6 +237,8 @@ impl<S: Store> Sessions<S> {
     /// completion: dropped half-way it may be done in the store alone.
     pub async fn end(&self, session: &Arc<Session>, why: Why) -> Result<(), StoreError> {
         session.begin_end(why);
+        // That one was told of when it was locked.
+        let was_locked = session.is_locked();
         let removed = self.store.remove(session).await.inspect_err(|_failed| {
             // Of what happens in a store that others use too everybody hears anyway.
             if !self.store.is_shared() {
@@ -243,7 +246,7 @@ impl<S: Store> Sessions<S> {
             }
         })?;
         if session.end(why) || removed {
-            self.bury(session, why, removed);
+            self.bury(session, why, removed && !was_locked);
         }
         Ok(())
     }
@@ -267,13 +270,14 @@ impl<S: Store> Sessions<S> {
         self.end_each(&sessions, why).await
     }
 
-    /// Ends each of these, and tells how many there were. Many at once: a store that writes to a disk or a network ends
+    /// Ends each of these, and tells how many were alive. Many at once: a store that writes to a disk or a network ends
     /// them in a few steps.
     pub async fn end_each(&self, sessions: &[Arc<Session>], why: Why) -> Result<usize, NotAllEnded> {
         let mut ended = 0;
         for some in sessions.chunks(END_STEP) {
+            let alive: Vec<bool> = some.iter().map(|session| !session.is_locked()).collect();
             let done = join_all(some.iter().map(|session| self.end(session, why))).await;
-            ended += done.iter().filter(|done| done.is_ok()).count();
+            ended += done.iter().zip(&alive).filter(|(done, alive)| done.is_ok() && **alive).count();
             done.into_iter()
                 .collect::<Result<(), StoreError>>()
                 .map_err(|source| NotAllEnded { ended, source })?;
@@ -310,14 +314,19 @@ impl<S: Store> Sessions<S> {
                 session.expire(*session.lifetime(), self.grace(session), now).is_some()
             };
             let (over, alive): (Vec<_>, Vec<_>) = shared.partition(is_over);
+            // Others may have locked them this moment: they come around again.
+            let waits = |session: &&Arc<Session>| {
+                session.is_locked() && session.is_resumable(*session.lifetime(), now)
+            };
+            let waiting = over.iter().filter(waits).count();
             for some in over.chunks(SWEEP_STEP) {
-                for removed in join_all(some.iter().map(|session| self.remove_expired(session))).await {
+                for removed in join_all(some.iter().map(|session| self.retire(session, now))).await {
                     ended += usize::from(removed?);
                 }
                 tokio::task::yield_now().await;
             }
             self.store.touch(&alive).await?;
-            if overdue.len() < SWEEP_PAGE {
+            if overdue.len() < SWEEP_PAGE || waiting == overdue.len() {
                 break;
             }
         }
@@ -361,19 +370,15 @@ impl<S: Store> Sessions<S> {
                 }
                 return Ok(None);
             };
+            if stored.is_locked() {
+                // Over, and nothing to be kept at hand.
+                return Ok(Some(self.cache.shared(stored)));
+            }
             if let Some(session) = self.cache.fill(&ticket, hash, stored) {
                 session.still_there();
                 return Ok(Some(session));
             }
         }
-    }
-
-    /// Removes a session that a limit has ended. Whether it was there.
-    async fn remove_expired(&self, session: &Arc<Session>) -> Result<bool, StoreError> {
-        let Some(why) = session.why_ended() else { return Ok(false) };
-        let removed = self.store.remove(session).await?;
-        self.bury(session, why, removed);
-        Ok(removed)
     }
 
     /// Why the session is over, if it is; where the clock says so, its record is gone when this returns.
@@ -402,7 +407,7 @@ impl<S: Store> Sessions<S> {
             }
         }
         let Some(why) = session.expire(*lifetime, grace, now) else { return Ok(None) };
-        self.remove_expired(session).await?;
+        self.retire(session, now).await?;
         Ok(Some(why))
     }
 

@@ -116,6 +116,18 @@ impl Tokens {
         Self { hosts: hosts.into(), vault: None }
     }
 
+    /// Of a session that has idled out and stays for what its vault keeps: they open nothing but that, for a new login.
+    #[must_use]
+    pub fn locked(self) -> Self {
+        let vault = self.vault.map(|vault| Arc::new(vault.locked()));
+        Self { vault, ..self }
+    }
+
+    /// Whether they open nothing but what a new login takes over.
+    pub fn is_locked(&self) -> bool {
+        self.vault.as_ref().is_some_and(|vault| vault.is_locked())
+    }
+
     /// Each host's token.
     pub fn hosts(&self) -> &[HostToken] {
         &self.hosts

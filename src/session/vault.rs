@@ -15,6 +15,7 @@ use crate::session::id::SessionId;
 use crate::session::token::Token;
 use crate::session::token::TokenHash;
 use crate::session::vault::open::Open;
+use crate::vault::Jar;
 
 pub use crate::session::vault::key::DataKey;
 pub use crate::session::vault::key::VaultKeys;
@@ -24,6 +25,7 @@ pub use crate::session::vault::key::VaultKeys;
 pub struct Vault {
     keys: Vec<WrappedKey>,
     jars: Vec<SealedJar>,
+    locked: bool,
     /// The same for all versions of one session in this process.
     open: Arc<Open>,
 }
@@ -47,18 +49,30 @@ pub struct SealedJar {
 }
 
 impl Vault {
-    /// An empty one under a new data key, which opens with `token`.
-    pub fn new(id: SessionId, token: &Token, keys: &VaultKeys) -> Self {
+    /// One with these jars under a new data key, which opens with `token`.
+    pub fn new(id: SessionId, token: &Token, keys: &VaultKeys, jars: Vec<(Arc<str>, Jar)>) -> Self {
         let key = DataKey::generate();
         let first = WrappedKey { token: token.hash(), sealed: key.wrap(id, token, keys) };
-        let vault = Self::of(vec![first], Vec::new());
-        vault.open.unlock(key, id, &[]);
+        let jars = jars.into_iter().map(|(site, jar)| open::seal(&key, id, site, &jar));
+        let vault = Self::of(vec![first], jars.collect());
+        vault.open.unlock(key, id, &vault.jars);
         vault
     }
 
     /// One that a store has kept.
     pub fn of(keys: Vec<WrappedKey>, jars: Vec<SealedJar>) -> Self {
-        Self { keys, jars, open: Arc::default() }
+        Self { keys, jars, locked: false, open: Arc::default() }
+    }
+
+    /// The same of a session that is over and stays for its vault's sake.
+    #[must_use]
+    pub fn locked(&self) -> Self {
+        Self { locked: true, ..self.clone() }
+    }
+
+    /// Whether it waits for a new login alone.
+    pub fn is_locked(&self) -> bool {
+        self.locked
     }
 
     /// The data key under each token.
@@ -136,7 +150,7 @@ impl Vault {
 impl PartialEq for Vault {
     /// What a store would keep is the same.
     fn eq(&self, other: &Self) -> bool {
-        self.keys == other.keys && self.jars == other.jars
+        self.keys == other.keys && self.jars == other.jars && self.locked == other.locked
     }
 }
 

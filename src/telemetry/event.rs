@@ -60,6 +60,8 @@ impl Outcome {
 pub enum Event<'a> {
     /// Somebody has a session.
     SessionCreated,
+    /// It goes on with what a session of the same user kept, which had idled out in the same browser.
+    SessionResumed,
     /// A session that was begun on the login's own host is good on a site too.
     SessionHandedOver,
     /// Somebody came back from the login with a code that is no good, or not theirs.
@@ -299,6 +301,7 @@ enum Volume {
 
 kinds! {
     SessionCreated          "session_created"             Info     Success Each;
+    SessionResumed          "session_resumed"             Info     Success Each;
     SessionHandedOver       "session_handover"            Info     Success Each;
     HandoverRefused         "session_handover_fail"       Warn     Refused Limited;
     SessionExpired          "session_expired"             Info     Success Each;
@@ -363,6 +366,7 @@ impl Event<'_> {
         let reason = Key::Named("reason");
         match *self {
             Self::SessionCreated
+            | Self::SessionResumed
             | Self::SessionHandedOver
             | Self::SessionLogout
             | Self::LoginSuccess
@@ -388,13 +392,7 @@ impl Event<'_> {
             Self::LoginFailMax { limit } => line.number(Key::Named("limit"), limit.into()),
             Self::ExcessSessions { limit } => line.number(Key::Named("limit"), limit as u64),
             Self::LoginLocked { wait_secs } => line.number(Key::Named("wait_seconds"), wait_secs),
-            Self::Administration { actor, action, ended } => {
-                line.text(Key::Named("actor"), actor);
-                line.text(Key::Named("action"), action);
-                if let Some(ended) = ended {
-                    line.number(Key::Named("ended"), ended as u64);
-                }
-            }
+            Self::Administration { actor, action, ended } => administration(line, (actor, action), ended),
             Self::SessionRevoked { target } => line.text(Key::Named("target"), target),
             Self::AuthzFail { required } => line.text(Key::Named("required"), required),
             Self::IdentityHeaderStripped { name } => line.text(Key::Named("header"), name),
@@ -420,6 +418,14 @@ impl Event<'_> {
                 line.number(Key::Named("total"), total);
             }
         }
+    }
+}
+
+fn administration(line: &mut Line<'_>, (actor, action): (&str, &'static str), ended: Option<usize>) {
+    line.text(Key::Named("actor"), actor);
+    line.text(Key::Named("action"), action);
+    if let Some(ended) = ended {
+        line.number(Key::Named("ended"), ended as u64);
     }
 }
 

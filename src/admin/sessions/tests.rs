@@ -60,6 +60,7 @@ impl Office {
             client: ClientAddr("192.0.2.7".parse().unwrap()),
             user_agent: Some("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0".to_owned()),
             lifetime: lifetime(),
+            brought: None,
         };
         self.desk.sessions.begin(login, None, self.desk.clock.now()).await.unwrap().session
     }

@@ -29,9 +29,9 @@ const ROOM: u32 = 11;
 /// The limits where a site sets none of its own.
 pub(super) fn of_all(all: &SessionFile, check: &mut Check<'_>) -> Lifetime {
     let written = Written::from(all);
-    let clocks = written.over(&Written::default());
+    let none = Written::default();
     written.bounded(written.profile(), check);
-    written.prove(clocks, check)
+    written.prove(written.over(&none), check).resumable_for(written.resume(&none))
 }
 
 /// The limits of one site, most specific first: its own, those of its own profile, those of all sites, those of the
@@ -51,13 +51,13 @@ pub(super) fn of_site(
             SiteLogin::App(_) => unknown_strength(*profile, *at, check),
         }
     }
-    let clocks = own.over(&all);
+    let (clocks, resume) = (own.over(&all), own.resume(&all));
     if own.is_empty() {
         // Judged once, at the top level.
-        return lifetime(clocks);
+        return lifetime(clocks).resumable_for(resume);
     }
     own.bounded(profile.and_then(|given| given.value.0), check);
-    own.prove(clocks, check)
+    own.prove(clocks, check).resumable_for(resume)
 }
 
 /// What is written in one place: for all sites, or for one.
@@ -65,6 +65,7 @@ pub(super) fn of_site(
 struct Written<'a> {
     idle: Option<&'a Given<Span>>,
     absolute: Option<&'a Given<Span>>,
+    resume: Option<&'a Given<Span>>,
     /// `null` is none, also in a site where all sites have one.
     profile: Option<&'a Given<OrNull<Profile>>>,
 }
@@ -72,20 +73,20 @@ struct Written<'a> {
 impl<'a> From<&'a SessionFile> for Written<'a> {
     fn from(file: &'a SessionFile) -> Self {
         let (idle, absolute) = (file.idle_timeout.as_ref(), file.absolute_timeout.as_ref());
-        Self { idle, absolute, profile: file.profile.as_ref() }
+        Self { idle, absolute, resume: file.resume_window.as_ref(), profile: file.profile.as_ref() }
     }
 }
 
 impl<'a> From<&'a SiteSessionFile> for Written<'a> {
     fn from(file: &'a SiteSessionFile) -> Self {
         let (idle, absolute) = (file.idle_timeout.as_ref(), file.absolute_timeout.as_ref());
-        Self { idle, absolute, profile: file.profile.as_ref() }
+        Self { idle, absolute, resume: file.resume_window.as_ref(), profile: file.profile.as_ref() }
     }
 }
 
 impl Written<'_> {
     fn is_empty(&self) -> bool {
-        self.idle.is_none() && self.absolute.is_none() && self.profile.is_none()
+        self.idle.is_none() && self.absolute.is_none() && self.resume.is_none() && self.profile.is_none()
     }
 
     fn profile(&self) -> Option<Profile> {
@@ -106,10 +107,25 @@ impl Written<'_> {
         Clocks { idle: idle.unwrap_or(rest.idle), absolute: absolute.unwrap_or(rest.absolute) }
     }
 
+    /// How long what idled out stays locked: nothing where the profile wants it gone at once.
+    fn resume(&self, wider: &Self) -> Duration {
+        let forbidden = self.profile().is_some_and(|profile| !profile.resumes());
+        let wider = wider.resume.filter(|_| !forbidden);
+        self.resume.or(wider).map_or(Duration::ZERO, |given| given.value.0)
+    }
+
     /// Notes each limit of this place that is longer than `profile` allows (LIFE-5).
     fn bounded(&self, profile: Option<Profile>, check: &mut Check<'_>) {
         let Some(profile) = profile else { return };
         let longest = profile.longest();
+        if let Some(given) = self.resume.filter(|given| !given.value.0.is_zero() && !profile.resumes()) {
+            let word = profile.word();
+            check.findings.error(
+                given.at,
+                format!("`resume_window` keeps what an ended session held, and `profile: {word}` wants it gone at once (ASVS 14.3.1)"),
+                "remove one of the two lines",
+            );
+        }
         for (key, given, most) in
             [("idle_timeout", self.idle, longest.idle), ("absolute_timeout", self.absolute, longest.absolute)]
         {
@@ -129,6 +145,14 @@ impl Written<'_> {
 
     /// The limits, after what speaks against them was noted at the value that brought them together.
     fn prove(&self, Clocks { idle, absolute }: Clocks, check: &mut Check<'_>) -> Lifetime {
+        if let Some(given) = self.resume.filter(|given| given.value.0 > Lifetime::MAX_RESUME) {
+            let shown = format_duration(given.value.0);
+            check.findings.error(
+                given.at,
+                format!("`resume_window` ({shown}) is longer than an hour"),
+                "what an ended session kept is not to wait for long: write `1h` or less",
+            );
+        }
         let at = self.absolute.or(self.idle).map(|given| given.at);
         let at = at.or_else(|| self.profile.map(|given| given.at));
         let findings = &mut *check.findings;

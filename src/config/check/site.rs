@@ -67,6 +67,16 @@ fn site(
     let login = login(file, (&hosts, &mount), check);
     let lifetime = clocks::of_site(&file.session, &all.session, &login, check);
     session::within(&file.session, lifetime, check);
+    let responses = responses(file, check);
+    let resume = file.session.resume_window.as_ref().filter(|given| !given.value.0.is_zero());
+    if let Some(given) = resume.filter(|_| !responses.cookies.keep_any()) {
+        check.findings.warning(
+            Some(given.at),
+            "`resume_window` has no effect here: the site keeps no cookies of the app in the vault"
+                .to_owned(),
+            "write `cookies: vault`, or remove the line",
+        );
+    }
     let warning = warn::before(&file.session, &all.session, lifetime, check);
     let mode = file.mode.as_ref().map_or(Mode::Enforce, |given| given.value);
     warn::without_effect(&file.session, login.is_some(), mode, check);
@@ -76,7 +86,7 @@ fn site(
         lifetime,
         session: session::policy(&file.session, &all.session, check),
         csrf: file.csrf.as_ref().map_or(Csrf::SameOrigin, |given| given.value),
-        responses: responses(file, check),
+        responses,
         warning: warning.filter(|_| login.is_some() && mode == Mode::Enforce),
         service_workers: file.service_workers.as_ref().map_or(ServiceWorkers::Deny, |given| given.value),
         body_limit: own_body.and_then(|given| given.value.0.as_ref()).map(|size| size.0),

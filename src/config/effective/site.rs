@@ -167,6 +167,8 @@ fn sessions(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
     table.row("session.idle_timeout", time(site.lifetime.idle()), origin);
     let origin = clock((own.absolute_timeout.as_ref(), of_all.absolute_timeout.as_ref()), profiles);
     table.row("session.absolute_timeout", time(site.lifetime.absolute()), origin);
+    let origin = Origin::merged(own.resume_window.as_ref(), of_all.resume_window.as_ref());
+    table.row("session.resume_window", time(site.lifetime.resume()), origin);
     let Policy { pace, activity, bind } = site.session;
     let origin = Origin::merged(own.renew_after.as_ref(), of_all.renew_after.as_ref());
     table.row("session.renew_after", time(pace.renew_after), origin);

@@ -153,6 +153,8 @@ shape! {
         absolute_timeout: Span,
         /// A name that sets both and refuses longer ones: `aal2`, `aal3` or `critical`; before the clocks of all sites. `null`: none, whatever holds for all sites.
         profile: OrNull<Profile>,
+        /// A session that has idled out stays locked so long: the same user's next login in the same browser takes over the app's cookies that the vault keeps.
+        resume_window: Span,
         /// A session gets a new id so often, without anybody noticing.
         renew_after: Span,
         /// So long the old id still works once the new one was seen.
@@ -166,7 +168,6 @@ shape! {
         /// Warns people in the app's pages before their session ends, and lets them stay: `true`, how long before it is idle, or a block.
         warn: WarnFile,
     }
-    later ["resume_window"]
 }
 
 shape! {

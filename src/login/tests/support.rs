@@ -204,6 +204,7 @@ impl Browser {
                 query: query.map(str::to_owned),
                 body: Bytes::copy_from_slice(body.as_bytes()),
                 presence,
+                brought: None,
                 request_id: "r1".to_owned(),
                 action: Action::of(place).unwrap(),
                 app: gateway.app.clone(),

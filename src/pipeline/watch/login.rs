@@ -42,7 +42,7 @@ impl Gateway {
         passage: Passage,
     ) -> Result<Reply, Reject> {
         let protected = passage.protected;
-        let caller = Self::caller(exchange, site, &head.headers)?;
+        let caller = self.caller(exchange, site, &head.headers)?;
         let mut body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
         let whole = body.look(observed::MOST_BYTES).await.map_err(|error| Reject::App(error.into()))?;
         // A login that another site has sent is nobody's here (login CSRF), also where the app may get it.
@@ -87,7 +87,7 @@ impl Gateway {
         (site, app): (&Site, &AppLogin),
         head: &Parts,
     ) -> Result<(), Reject> {
-        let caller = Self::caller(exchange, site, &head.headers)?;
+        let caller = self.caller(exchange, site, &head.headers)?;
         self.count(exchange, (site, app), &caller, None).map(drop)
     }
 

@@ -26,7 +26,7 @@ impl Gateway {
         let Some(session) = exchange.session().cloned() else {
             return self.forward(exchange, site, (head, body), passage).await;
         };
-        let caller = Self::caller(exchange, site, &head.headers)?;
+        let caller = self.caller(exchange, site, &head.headers)?;
         exchange.outlives_session = true;
         let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
         let ended = self.shared.login.observed_logout(&caller, &session).await;

@@ -14,11 +14,15 @@ use crate::session::live::Session;
 use crate::session::record::Record;
 use crate::session::record::UserAgent;
 use crate::session::sessions::Sessions;
+use crate::session::sessions::resume::Estate;
 use crate::session::store::Created;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::token::Token;
 use crate::session::tokens::Tokens;
+
+/// So many sessions are looked at together for one that is locked.
+const LOOK_AT: usize = 1024;
 
 /// How many sessions there may be.
 #[derive(Clone, Copy, Debug)]
@@ -59,22 +63,24 @@ pub struct Begun {
     pub token: Token,
     /// The session.
     pub session: Arc<Session>,
+    /// Whether it goes on with what the same user's locked session kept.
+    pub resumed: bool,
 }
 
 impl<S: Store> Sessions<S> {
-    /// Begins a session. The session it `replaces` in this browser is
-    /// dead before that (ASVS 7.2.4), and stays so if there is no room for the new one.
+    /// Begins a session. The session it `replaces` in this browser, and the locked one that its browser brought, are
+    /// dead before that (ASVS 7.2.4), and stay so if there is no room for the new one. What the same user's kept of the
+    /// apps goes over to it.
     pub async fn begin(
         &self,
         login: NewLogin,
         replaces: Option<&Arc<Session>>,
         now: Timestamp,
     ) -> Result<Begun, BeginError> {
-        if let Some(old) = replaces {
-            self.end(old, Why::Replaced).await?;
-        }
+        let estate = self.inherit(&login, replaces, now).await?;
+        let resumed = replaces.is_none() && !estate.is_empty();
         let token = Token::generate();
-        let session = Arc::new(self.session_of(login, &token, now));
+        let session = Arc::new(self.session_of(login, &token, estate, now));
         session.begin_keeping();
         // Into the cache first: whoever finds it in the store to end it must find there the one that is used here.
         let added = self.cache.add(&token.hash(), &session);
@@ -96,7 +102,7 @@ impl<S: Store> Sessions<S> {
         if self.store.is_shared() {
             self.read_again(std::slice::from_ref(&session)).await?;
         }
-        Ok(Begun { token, session })
+        Ok(Begun { token, session, resumed })
     }
 
     async fn create(&self, session: &Arc<Session>, now: Timestamp) -> Result<Created, StoreError> {
@@ -105,7 +111,29 @@ impl<S: Store> Sessions<S> {
             return Ok(created);
         }
         self.sweep(now).await?;
+        let created = self.store.create(session, self.limits.all).await?;
+        if created != Created::Full || !self.drop_locked().await? {
+            return Ok(created);
+        }
         self.store.create(session, self.limits.all).await
+    }
+
+    /// Removes locked sessions, so that they keep nobody out. Whether there were any.
+    async fn drop_locked(&self) -> Result<bool, StoreError> {
+        let mut from = None;
+        loop {
+            let page = self.store.list(from.as_ref(), LOOK_AT).await?;
+            let mut dropped = false;
+            for locked in page.sessions.into_iter().filter(|session| session.is_locked()) {
+                let locked = self.cache.shared(locked);
+                dropped |= self.store.remove(&locked).await?;
+                self.bury(&locked, Why::Idle, false);
+            }
+            from = page.next;
+            if dropped || from.is_none() {
+                return Ok(dropped);
+            }
+        }
     }
 
     /// Counted once the new one is there: of logins at the same time each sees the others.
@@ -123,7 +151,7 @@ impl<S: Store> Sessions<S> {
         Ok(())
     }
 
-    fn session_of(&self, login: NewLogin, token: &Token, now: Timestamp) -> Session {
+    fn session_of(&self, login: NewLogin, token: &Token, estate: Estate, now: Timestamp) -> Session {
         let agent = login.user_agent.as_deref().unwrap_or_default();
         let record = Record {
             user: login.user,
@@ -134,6 +162,6 @@ impl<S: Store> Sessions<S> {
         };
         let tokens = Tokens::first(self.shared_host(&login.host), token.hash(), now);
         let id = SessionId::generate();
-        Session::new(id, record, tokens.with_vault(self.new_vault(id, token)), now, 0)
+        Session::new(id, record, tokens.with_vault(self.new_vault(id, token, estate)), now, 0)
     }
 }

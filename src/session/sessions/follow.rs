@@ -146,12 +146,20 @@ impl<S: Store> Sessions<S> {
         Ok(())
     }
 
+    /// Takes over what the store has; others may have locked it.
+    fn compare(&self, stored: Arc<Session>) {
+        let session = self.cache.shared(stored);
+        if session.is_locked() {
+            self.bury(&session, Why::Idle, false);
+        }
+    }
+
     /// Compares sessions that are in use here with the store's.
     pub(super) async fn read_again(&self, sessions: &[Arc<Session>]) -> Result<(), StoreError> {
         for some in sessions.chunks(STEP) {
             let read = some.iter().map(|session| async {
                 match self.store.load(session.id()).await? {
-                    Some(stored) => drop(self.cache.shared(stored)),
+                    Some(stored) => self.compare(stored),
                     None if session.is_kept() => self.lose(session).await,
                     // It is being begun at this moment; whoever does so looks again.
                     None => {}

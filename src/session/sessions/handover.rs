@@ -66,7 +66,7 @@ impl<S: Store> Sessions<S> {
         if done {
             self.touch(&session, request.now);
         }
-        Ok(done.then_some(Begun { token, session }))
+        Ok(done.then_some(Begun { token, session, resumed: false }))
     }
 
     /// Changes the tokens of a session, whoever else does so at the same time. Whether it was done: not if the session is

@@ -13,15 +13,21 @@ use super::tests::limits;
 use super::tests::login;
 use super::tests::request;
 use super::tests::sessions;
+use super::vault::tests::keep;
+use super::vault::tests::keys;
+use super::vault::tests::owner;
 use super::*;
+use crate::session::NewLogin;
 use crate::session::lifetime::Times;
 use crate::session::lifetime::Verdict;
+use crate::session::lifetime::is_resumable;
 use crate::session::lifetime::verdict;
 use crate::session::store::conformance::Copies;
 use crate::session::store::disk;
 use crate::session::store::disk::Disk;
 use crate::session::store::memory::Memory;
 use crate::session::token::Token;
+use crate::session::vault::VaultKeys;
 
 const USERS: [&str; 3] = ["ada", "bob", "eve"];
 const HOSTS: [&str; 2] = ["app", "wiki"];
@@ -31,7 +37,7 @@ const MAX: usize = 4;
 #[derive(Clone, Debug)]
 enum Step {
     Advance { millis: u64 },
-    Begin { user: usize, host: usize, replaces: usize },
+    Begin { user: usize, host: usize, replaces: usize, brings: usize },
     End { which: usize, why: usize },
     EndUser { user: usize },
     Find { which: usize, host: usize, limits: usize },
@@ -43,8 +49,8 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (0..6000_u64).prop_map(|millis| Step::Advance { millis }),
-        4 => (0..3_usize, 0..2_usize, 0..16_usize)
-            .prop_map(|(user, host, replaces)| Step::Begin { user, host, replaces }),
+        4 => (0..3_usize, 0..2_usize, 0..16_usize, 0..16_usize)
+            .prop_map(|(user, host, replaces, brings)| Step::Begin { user, host, replaces, brings }),
         1 => (0..8_usize, 0..2_usize).prop_map(|(which, why)| Step::End { which, why }),
         1 => (0..3_usize).prop_map(|user| Step::EndUser { user }),
         5 => (0..8_usize, 0..2_usize, 0..2_usize)
@@ -57,7 +63,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn site_limits(host: usize) -> Lifetime {
-    [limits(5, 20), limits(8, 12)][host]
+    [limits(5, 20).resumable_for(Duration::from_secs(6)), limits(8, 12)][host]
 }
 
 fn asked<'a>(host: &'a Host, lifetime: &'a Lifetime, now: Timestamp) -> Request<'a> {
@@ -74,16 +80,28 @@ struct Plain {
     host: usize,
     times: Times,
     ended: Option<Why>,
+    /// Whether its record stays, since what it kept may be taken over.
+    locked: bool,
+    /// Whose cookies of the app it keeps: those of the session that began them.
+    keeps: usize,
 }
 
 impl Plain {
     fn end(&mut self, why: Why) {
         self.ended = self.ended.or(Some(why));
+        self.locked = false;
+    }
+
+    fn is_resumable(&self, now: Timestamp) -> bool {
+        is_resumable(&self.times, &site_limits(self.host), now)
     }
 
     fn expire(&mut self, lifetime: Lifetime, now: Timestamp) {
-        if let Verdict::Ended(why) = verdict(&self.times, &lifetime, now) {
+        if self.ended.is_none()
+            && let Verdict::Ended(why) = verdict(&self.times, &lifetime, now)
+        {
             self.end(why);
+            self.locked = why == Why::Idle && self.is_resumable(now);
         }
     }
 }
@@ -102,7 +120,10 @@ impl<S: Store> Pair<S> {
             now: at(1_000_000),
             plain: Vec::new(),
             real: BTreeMap::new(),
-            sessions: sessions(MAX, store),
+            sessions: {
+                let plain = Arc::into_inner(sessions(MAX, store)).unwrap();
+                Arc::new(plain.keeping_cookies(VaultKeys::new(&keys(1, &[]))))
+            },
         };
         for step in steps {
             pair.step(&step).await;
@@ -114,7 +135,7 @@ impl<S: Store> Pair<S> {
         let now = self.now;
         match *step {
             Step::Advance { millis } => self.now = now.after(Duration::from_millis(millis)),
-            Step::Begin { user, host, replaces } => self.begin(user, host, replaces).await,
+            Step::Begin { user, host, replaces, brings } => self.begin((user, host), replaces, brings).await,
             Step::End { which, why: reason } => {
                 if let Some((_, session)) = self.real.get(&which) {
                     self.sessions.end(session, why(reason)).await.unwrap();
@@ -125,8 +146,12 @@ impl<S: Store> Pair<S> {
                 let name = UserName::parse(USERS[user]).unwrap();
                 let found = self.sessions.end_user(&name, Why::UserRemoved).await.unwrap();
                 let theirs = self.plain.iter_mut().filter(|plain| plain.user == user);
-                let alive = theirs.filter(|plain| plain.ended.is_none());
-                assert_eq!(alive.map(|plain| plain.end(Why::UserRemoved)).count(), found);
+                let ended = theirs.map(|plain| {
+                    let alive = plain.ended.is_none();
+                    plain.end(Why::UserRemoved);
+                    usize::from(alive)
+                });
+                assert_eq!(ended.sum::<usize>(), found);
             }
             Step::Find { which, host, limits } => self.find(which, host, limits).await,
             Step::FindStranger => {
@@ -143,25 +168,53 @@ impl<S: Store> Pair<S> {
         }
     }
 
-    async fn begin(&mut self, user: usize, host: usize, replaces: usize) {
+    async fn begin(&mut self, (user, host): (usize, usize), replaces: usize, brings: usize) {
+        let number = self.plain.len();
         let old = self.real.get(&replaces).map(|(_, session)| Arc::clone(session));
+        let mut keeps = number;
         if old.is_some() {
-            self.plain[replaces].end(Why::Replaced);
+            let old = &mut self.plain[replaces];
+            // What is open in memory goes over also from one whose end nobody has noticed.
+            if old.user == user {
+                keeps = old.keeps;
+            }
+            old.end(Why::Replaced);
         }
-        if self.alive() >= MAX {
+        let brought = self.real.get(&brings).map(|(token, _)| token.encode().expose().clone());
+        let brought = brought.and_then(|text| Token::parse(text.as_bytes())).map(Arc::new);
+        let mut resumes = false;
+        if let (None, Some(_)) = (&old, &brought)
+            && self.plain[brings].locked
+            && self.plain[brings].host == host
+        {
+            let locked = &mut self.plain[brings];
+            resumes = locked.user == user && locked.is_resumable(self.now);
+            if resumes {
+                keeps = locked.keeps;
+            }
+            locked.locked = false;
+        }
+        if self.kept() >= MAX {
             self.sweep_plain();
         }
-        let login = login(USERS[user], HOSTS[host], site_limits(host));
+        if self.kept() >= MAX {
+            self.plain.iter_mut().for_each(|plain| plain.locked = false);
+        }
+        let login = NewLogin { brought, ..login(USERS[user], HOSTS[host], site_limits(host)) };
         let begun = self.sessions.begin(login, old.as_ref(), self.now).await;
         assert_eq!(begun.is_ok(), self.alive() < MAX, "wrong about being full");
         if let Ok(begun) = begun {
-            self.real.insert(self.plain.len(), (begun.token, begun.session));
+            assert_eq!(begun.resumed, resumes);
+            if keeps == number {
+                keep(&self.sessions, &begun.session, &format!("sid={number}"), self.now).await;
+            }
+            self.real.insert(number, (begun.token, begun.session));
             // Counting a user's sessions brings to light which of them are over.
             for plain in self.plain.iter_mut().filter(|plain| plain.user == user) {
                 plain.expire(site_limits(plain.host), self.now);
             }
             let times = Times { began: self.now, last_seen: self.now };
-            self.plain.push(Plain { user, host, times, ended: None });
+            self.plain.push(Plain { user, host, times, ended: None, locked: false, keeps });
         }
     }
 
@@ -201,8 +254,13 @@ impl<S: Store> Pair<S> {
         let before = self.alive();
         for plain in &mut self.plain {
             plain.expire(site_limits(plain.host), self.now);
+            plain.locked &= plain.is_resumable(self.now);
         }
         before - self.alive()
+    }
+
+    fn kept(&self) -> usize {
+        self.alive() + self.plain.iter().filter(|plain| plain.locked).count()
     }
 
     fn alive(&self) -> usize {
@@ -210,11 +268,14 @@ impl<S: Store> Pair<S> {
     }
 
     fn compare(&self, step: &Step) {
-        assert_eq!(self.sessions.live(), self.alive(), "after {step:?}");
+        assert_eq!(self.sessions.live(), self.kept(), "after {step:?}");
         for (which, (_, session)) in &self.real {
             let plain = &self.plain[*which];
             assert_eq!(session.why_ended(), plain.ended, "{which} after {step:?}");
             assert_eq!(session.times(), plain.times, "{which} after {step:?}");
+            if plain.ended.is_none() {
+                assert_eq!(owner(session), plain.keeps, "{which} after {step:?}");
+            }
         }
     }
 }

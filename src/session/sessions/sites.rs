@@ -26,6 +26,14 @@ pub(super) struct Sites {
     shortest_idle: Option<Duration>,
 }
 
+impl Sites {
+    /// The host and the limits of the site that the vault knows by this name, which begins with one of its hosts.
+    pub(super) fn of(&self, name: &str) -> Option<(&Host, &Lifetime)> {
+        let is_it = |host: &Host| name.strip_prefix(host.as_str()).is_some_and(|path| path.starts_with('/'));
+        self.limits.iter().find(|(host, _)| is_it(host)).map(|(host, limits)| (&**host, limits))
+    }
+}
+
 impl<S: Store> Sessions<S> {
     /// Lets logins be handed over between these hosts, each of which judges them by its own limits.
     #[must_use]

@@ -79,6 +79,7 @@ pub(super) fn login(user: &str, on: &str, lifetime: Lifetime) -> NewLogin {
         client: ClientAddr([192, 0, 2, 7].into()),
         user_agent: Some(BROWSER.to_owned()),
         lifetime,
+        brought: None,
     }
 }
 

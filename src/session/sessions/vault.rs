@@ -2,7 +2,7 @@
 //! goes out.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::session::id::SessionId;
 use crate::session::live::Session;
 use crate::session::sessions::Sessions;
 use crate::session::sessions::lock;
+use crate::session::sessions::resume::Estate;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
 use crate::session::token::Token;
@@ -30,8 +31,8 @@ impl<S: Store> Sessions<S> {
     }
 
     /// The vault that a session begins with.
-    pub(super) fn new_vault(&self, id: SessionId, token: &Token) -> Option<Vault> {
-        self.vault_keys.as_ref().map(|keys| Vault::new(id, token, keys))
+    pub(super) fn new_vault(&self, id: SessionId, token: &Token, estate: Estate) -> Option<Vault> {
+        self.vault_keys.as_ref().map(|keys| Vault::new(id, token, keys, estate))
     }
 
     /// Opens the session's vault with one of its tokens. A session from before there were any is given one. Whether what
@@ -42,7 +43,7 @@ impl<S: Store> Sessions<S> {
         if let Some(unlocked) = session.with_tokens(|tokens| tokens.vault().map(unlocked)) {
             return Ok(unlocked);
         }
-        let vault = Vault::new(session.id(), token, keys);
+        let vault = Vault::new(session.id(), token, keys, Estate::new());
         self.change(session, |tokens| {
             tokens.vault().is_none().then(|| tokens.clone().with_vault(Some(vault.clone())))
         })

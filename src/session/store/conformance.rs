@@ -16,8 +16,6 @@ use crate::net::ClientAddr;
 use crate::net::Host;
 use crate::session::id::SessionId;
 use crate::session::lifetime::Lifetime;
-use crate::session::lifetime::Verdict;
-use crate::session::lifetime::verdict;
 use crate::session::live::Session;
 use crate::session::record::Record;
 use crate::session::record::UserAgent;
@@ -364,7 +362,10 @@ impl Kept {
     fn session(&self, id: SessionId) -> Arc<Session> {
         let (record, tokens) = (self.record.clone(), self.tokens.clone());
         // Nothing that is open lies in a store.
-        let vault = tokens.vault().map(|vault| Vault::of(vault.keys().to_vec(), vault.jars().to_vec()));
+        let vault = tokens.vault().map(|vault| {
+            let copy = Vault::of(vault.keys().to_vec(), vault.jars().to_vec());
+            if vault.is_locked() { copy.locked() } else { copy }
+        });
         let tokens = tokens.with_vault(vault);
         Arc::new(Session::new(id, record, tokens, self.last_seen, self.version))
     }
@@ -380,10 +381,6 @@ impl Copies {
         let sessions = copies.iter().map(|(id, copy)| copy.session(*id));
         sessions.filter(|session| keep(session)).collect()
     }
-}
-
-fn is_over(session: &Session, now: Timestamp) -> bool {
-    verdict(&session.times(), session.lifetime(), now) != Verdict::Active
 }
 
 impl Store for Copies {
@@ -451,7 +448,7 @@ impl Store for Copies {
     }
 
     async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<Session>>, StoreError> {
-        let mut overdue = self.all(|session| is_over(session, now));
+        let mut overdue = self.all(|session| session.is_overdue(now));
         overdue.truncate(limit);
         Ok(overdue)
     }

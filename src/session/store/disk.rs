@@ -179,7 +179,12 @@ impl Disk {
 
     fn one_use(&self, session: &Session) -> Use {
         let (id, at) = (session.id(), session.times().last_seen);
-        Use { id, at, seen: self.inner.rows.write_seen(id, at).to_vec(), end: end(session, at) }
+        Use {
+            id,
+            at,
+            seen: self.inner.rows.write_seen(id, at).to_vec(),
+            end: end(session, &session.tokens(), at),
+        }
     }
 }
 
@@ -200,11 +205,9 @@ async fn patiently<T>(answered: oneshot::Receiver<Result<T, StoreError>>) -> Res
     }
 }
 
-/// When the session is over if it is not used after `seen`, in milliseconds.
-fn end(session: &Session, seen: Timestamp) -> u64 {
-    let lifetime = session.lifetime();
-    let absolute = session.times().began.after(lifetime.absolute());
-    seen.after(lifetime.idle()).min(absolute).as_millis()
+/// When the session with these tokens is over if it is not used after `seen`, in milliseconds.
+fn end(session: &Session, tokens: &Tokens, seen: Timestamp) -> u64 {
+    session.due(tokens, seen).as_millis()
 }
 
 fn hashes(tokens: &Tokens) -> Vec<[u8; 32]> {
@@ -233,7 +236,7 @@ impl Store for Disk {
         let (id, tokens, seen) = (session.id(), session.tokens(), session.times().last_seen);
         let rows = &self.inner.rows;
         let entry = Entry {
-            end: end(session, seen),
+            end: end(session, &tokens, seen),
             seen: rows.write_seen(id, seen).to_vec(),
             user: session.user().name.key().to_owned(),
             hashes: hashes(&tokens),
@@ -264,7 +267,8 @@ impl Store for Disk {
         tokens: &Tokens,
     ) -> Result<bool, StoreError> {
         let row = self.inner.rows.write(session, tokens, version.wrapping_add(1));
-        let change = Change::Replace { id: session.id(), version, hashes: hashes(tokens), row };
+        let end = tokens.is_locked().then(|| end(session, tokens, session.times().last_seen));
+        let change = Change::Replace { id: session.id(), version, hashes: hashes(tokens), row, end };
         Ok(self.write(change).await? == Outcome::Changed)
     }
 

@@ -13,8 +13,6 @@ use std::sync::RwLockWriteGuard;
 use crate::clock::Timestamp;
 use crate::identity::user::UserName;
 use crate::session::id::SessionId;
-use crate::session::lifetime::Verdict;
-use crate::session::lifetime::verdict;
 use crate::session::live::Session;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
@@ -168,7 +166,7 @@ impl Store for Memory {
         let mut last: Option<Arc<Session>> = None;
         loop {
             let page = self.page_behind(last.as_deref())?;
-            overdue.extend(page.iter().filter(|session| is_over(session, now)).cloned());
+            overdue.extend(page.iter().filter(|session| session.is_overdue(now)).cloned());
             last = page.last().cloned();
             if last.is_none() || overdue.len() >= limit {
                 overdue.truncate(limit);
@@ -203,10 +201,6 @@ impl Store for Memory {
     fn hands_out_originals(&self) -> bool {
         true
     }
-}
-
-fn is_over(session: &Session, now: Timestamp) -> bool {
-    session.why_ended().is_some() || verdict(&session.times(), session.lifetime(), now) != Verdict::Active
 }
 
 /// A session in the order of users' names, and of ids within one name.

@@ -186,11 +186,9 @@ fn removal<'a>(
     remove
 }
 
-/// The earliest moment at which a session can be over.
-fn due(session: &Session) -> u64 {
-    let (times, lifetime) = (session.times(), session.lifetime());
-    let idle_end = times.last_seen.after(lifetime.idle());
-    idle_end.min(times.began.after(lifetime.absolute())).as_millis()
+/// The earliest moment at which a session with these tokens can be over.
+fn due(session: &Session, tokens: &Tokens) -> u64 {
+    session.due(tokens, session.times().last_seen).as_millis()
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -209,7 +207,7 @@ impl Store for Redis {
         create.arg(self.value(session, &tokens, session.version()));
         create.arg(&self.rows.write_seen(id, session.times().last_seen)[..]);
         create.arg(millis(session.lifetime().absolute().saturating_add(MARGIN)));
-        create.arg(due(session)).arg(capacity);
+        create.arg(due(session, &tokens)).arg(capacity);
         let (outcome, count): (u8, usize) = self.run(&create, Again::No, PATIENCE).await?;
         self.counted(count);
         Ok(match outcome {
@@ -242,12 +240,14 @@ impl Store for Redis {
     ) -> Result<bool, StoreError> {
         let (keys, id) = (&self.shared.keys, session.id());
         let mut replace = self.scripts.replace.prepare_invoke();
-        replace.key(keys.session(id));
+        replace.key(keys.session(id)).key(keys.due());
         for hash in tokens.hashes() {
             replace.key(keys.token(hash));
         }
         replace.arg(keys.prefix()).arg(id.text().as_str());
         replace.arg(self.value(session, tokens, version.wrapping_add(1))).arg(&version.to_be_bytes()[..]);
+        let due = if tokens.is_locked() { due(session, tokens).to_string() } else { String::new() };
+        replace.arg(due);
         self.run(&replace, Again::No, PATIENCE).await
     }
 
@@ -260,7 +260,9 @@ impl Store for Redis {
                 let id = session.id();
                 touch.key(keys.session(id)).key(keys.seen(id));
                 touch.arg(id.text().as_str());
-                touch.arg(&self.rows.write_seen(id, session.times().last_seen)[..]).arg(due(session));
+                touch
+                    .arg(&self.rows.write_seen(id, session.times().last_seen)[..])
+                    .arg(due(session, &session.tokens()));
             }
             let _done: u8 = self.run(&touch, Again::Yes, LONG_PATIENCE).await?;
         }

@@ -39,10 +39,10 @@ use crate::session::vault::SealedJar;
 use crate::session::vault::Vault;
 use crate::session::vault::WrappedKey;
 
-/// The forms of rows that this version writes and reads. It is the first byte of each. Two earlier ones, of before the
-/// first release, did not say which password a session began with.
-const PLAIN: u8 = 3;
-const WITH_VAULT: u8 = 4;
+/// The forms of rows that this version writes and reads. It is the first byte of each. Earlier ones, of before the
+/// first release, did not say which password a session began with, nor whether it is locked.
+const PLAIN: u8 = 5;
+const WITH_VAULT: u8 = 6;
 
 /// Where a token stands on its way, as it is written.
 const IN_FORCE: u8 = 0;
@@ -145,6 +145,7 @@ struct Body<'a> {
     began: u64,
     idle_secs: u64,
     absolute_secs: u64,
+    resume_secs: u64,
     #[serde(borrow)]
     tokens: Vec<BodyOfHost<'a>>,
 }
@@ -166,13 +167,14 @@ struct BodyOfVault<'a> {
     #[serde(borrow)]
     keys: Vec<([u8; 32], &'a [u8])>,
     jars: Vec<(&'a str, &'a [u8])>,
+    locked: bool,
 }
 
 impl<'a> BodyOfVault<'a> {
     fn of(vault: &'a Vault) -> Self {
         let keys = vault.keys().iter().map(|key| (*key.token.as_bytes(), &*key.sealed));
         let jars = vault.jars().iter().map(|jar| (&*jar.site, &*jar.sealed));
-        Self { keys: keys.collect(), jars: jars.collect() }
+        Self { keys: keys.collect(), jars: jars.collect(), locked: vault.is_locked() }
     }
 
     fn parse(self) -> Vault {
@@ -184,7 +186,8 @@ impl<'a> BodyOfVault<'a> {
             .jars
             .into_iter()
             .map(|(site, sealed)| SealedJar { site: site.into(), sealed: sealed.into() });
-        Vault::of(keys.collect(), jars.collect())
+        let vault = Vault::of(keys.collect(), jars.collect());
+        if self.locked { vault.locked() } else { vault }
     }
 }
 
@@ -203,6 +206,7 @@ impl<'a> Body<'a> {
             began: began.as_millis(),
             idle_secs: lifetime.idle().as_secs(),
             absolute_secs: lifetime.absolute().as_secs(),
+            resume_secs: lifetime.resume().as_secs(),
             tokens: tokens.hosts().iter().map(BodyOfHost::of).collect(),
         }
     }
@@ -222,7 +226,8 @@ impl<'a> Body<'a> {
             client: ClientAddr(self.client).into(),
             user_agent: agent.map(Box::new),
             began: Timestamp::from_millis(self.began),
-            lifetime: Lifetime::new(secs(self.idle_secs), secs(self.absolute_secs))?,
+            lifetime: Lifetime::new(secs(self.idle_secs), secs(self.absolute_secs))?
+                .resumable_for(secs(self.resume_secs)),
         };
         let tokens: Option<Vec<_>> = self.tokens.into_iter().map(BodyOfHost::parse).collect();
         Some((record, Tokens::of_hosts(tokens?)))
@@ -276,6 +281,7 @@ impl<'a> BodyOfHost<'a> {
 mod tests {
     use super::*;
     use crate::crypto::Key;
+    use crate::session::lifetime::Why;
     use crate::session::store::conformance::session_of;
     use crate::session::token::Token;
 
@@ -335,10 +341,11 @@ mod tests {
         let session = known();
         let (row, seen) = (KNOWN.0.as_bytes(), KNOWN.1.as_bytes());
         let bytes = |text: &[u8]| data_encoding::HEXLOWER.decode(text).unwrap();
+        let written = rows([1; 32], &[]).write(&session, &session.tokens(), 7);
+        assert_eq!(data_encoding::HEXLOWER.encode(&written), KNOWN.0);
         let read = rows([1; 32], &[]).read(session.id(), &bytes(row), &bytes(seen)).unwrap();
         assert_eq!((read.tokens(), read.version()), (session.tokens(), 7));
         assert_eq!(format!("{:?}", read.record()), format!("{:?}", session.record()));
-        assert_eq!(rows([1; 32], &[]).write(&session, &session.tokens(), 7), bytes(row));
     }
 
     #[test]
@@ -348,11 +355,12 @@ mod tests {
         let token = session.tokens().hosts()[0].current;
         let keys = vec![WrappedKey { token, sealed: key.into() }];
         let jars = vec![SealedJar { site: "app.example/".into(), sealed: jar.into() }];
-        let tokens = session.tokens().with_vault(Some(Vault::of(keys, jars)));
+        let tokens = session.tokens().with_vault(Some(Vault::of(keys, jars).locked()));
         let (row, seen) = (rows.write(&session, &tokens, 3), rows.write_seen(session.id(), at(160)));
         let read = rows.read(session.id(), &row, &seen).unwrap();
         assert_eq!((read.tokens(), version_of(&row)), (tokens, Some(3)));
         assert!(read.tokens().vault().is_some() && read.vault().is_none(), "it is not open");
+        assert_eq!((read.is_locked(), read.why_ended()), (true, Some(Why::Idle)));
         for place in 0..row.len() {
             let mut forged = row.clone();
             forged[place] ^= 1;
@@ -363,12 +371,12 @@ mod tests {
 
     /// A row and a last-seen time with keys of ones, for [`known`].
     const KNOWN: (&str, &str) = (
-        "0300000007ec735b5fa333d5c8a349781b60cffa33198a2f94425c5f871463736c738b38f903616461010f6164614065\
+        "0500000007298cbf883e27e4ac28e00ec5463871e6251db042c600be98d9d0caa6c0592bd403616461010f6164614065\
          78616d706c652e636f6d0002057374616666076772c3b6c39f65eeff830600c000020701264d6f7a696c6c612f352e30\
-         20285831313b204c696e7578292046697265666f782f3134302e3047a08d06880e80a305010b6170702e6578616d706c\
-         650505050505050505050505050505050505050505050505050505050505050505e0c508000106060606060606060606\
-         06060606060606060606060606060606060606060606067365616c656401070707070707070707070707070707070707\
-         0707070707070707070707070707d0f707",
+         20285831313b204c696e7578292046697265666f782f3134302e3047a08d06880e80a30500010b6170702e6578616d70\
+         6c650505050505050505050505050505050505050505050505050505050505050505e0c5080001060606060606060606\
+         0606060606060606060606060606060606060606060606067365616c6564010707070707070707070707070707070707\
+         070707070707070707070707070707d0f707",
         "00000000000271003d034d35f37d51c93800075adc1df21d66920ec903747d5726b984130d010ae9",
     );
 

@@ -128,6 +128,13 @@ impl Open {
         of_site.flat_map(|open| open.jar.cookies()).cloned().collect()
     }
 
+    /// The cookies of each site that has any.
+    pub(in crate::session) fn jars(&self) -> Vec<(Arc<str>, Jar)> {
+        let inside = self.lock();
+        let full = inside.jars.iter().filter(|open| !open.jar.is_empty());
+        full.map(|open| (Arc::clone(&open.site), open.jar.clone())).collect()
+    }
+
     /// Applies what an answer of the site does to its cookies: the next request from here sees it.
     pub fn apply(&self, site: &Arc<str>, changes: Vec<Change>, now: Timestamp) -> Applied {
         let mut inside = self.lock();
@@ -255,6 +262,12 @@ impl Change {
             Self::Clear => Timestamp::from_millis(0),
         }
     }
+}
+
+/// A site's jar under a data key.
+pub(super) fn seal(key: &DataKey, id: SessionId, site: Arc<str>, jar: &Jar) -> SealedJar {
+    let sealed = key.sealer().seal_bytes(&jar.to_bytes(), &bound_to(id, &site)).into();
+    SealedJar { site, sealed }
 }
 
 /// What a site's jar is sealed for.

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::session::AtLimit;
+use crate::session::NewLogin;
 use crate::session::SameSite;
 use crate::session::id::SessionId;
 use crate::session::renewal::Pace;
@@ -23,6 +24,9 @@ use crate::session::sessions::tests::host;
 use crate::session::sessions::tests::limits;
 use crate::session::sessions::tests::login;
 use crate::session::sessions::tests::request;
+use crate::session::sessions::vault::tests::keep;
+use crate::session::sessions::vault::tests::keys;
+use crate::session::vault::VaultKeys;
 
 const USERS: [&str; 3] = ["ada", "bob", "eve"];
 const HOST: &str = "app";
@@ -54,6 +58,8 @@ enum Step {
         user: usize,
         limits: usize,
         replaces: usize,
+        /// Whose id the browser has brought, if it replaces none.
+        brings: usize,
     },
     /// A request, whose answer may be lost on its way back.
     Use {
@@ -88,8 +94,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let (on, which) = (0..2_usize, 0..8_usize);
     let step = prop_oneof![
         5 => (0..6000_u64).prop_map(|millis| Step::Advance { millis }),
-        4 => (on.clone(), 0..3_usize, 0..2_usize, 0..16_usize)
-            .prop_map(|(on, user, limits, replaces)| Step::Begin { on, user, limits, replaces }),
+        4 => (on.clone(), 0..3_usize, 0..2_usize, 0..16_usize, 0..8_usize)
+            .prop_map(|(on, user, limits, replaces, brings)| Step::Begin { on, user, limits, replaces, brings }),
         8 => (on.clone(), which.clone(), 0..2_usize, proptest::bool::weighted(0.3))
             .prop_map(|(on, which, limits, lost)| Step::Use { on, which, limits, lost }),
         2 => (on.clone(), which.clone()).prop_map(|(on, which)| Step::UseAndEnd { on, which }),
@@ -102,7 +108,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn site_limits(number: usize) -> Lifetime {
-    [limits(5, 20), limits(8, 12)][number]
+    [limits(5, 20).resumable_for(Duration::from_secs(6)), limits(8, 12)][number]
 }
 
 /// What a session is, said as plainly as possible, and the browser that has it.
@@ -115,6 +121,8 @@ struct Plain {
     token: Arc<Token>,
     /// For one of these reasons, if at all.
     ended: Option<Vec<Why>>,
+    /// Whether a login has taken over what it kept.
+    taken: bool,
     /// As the gateways know it.
     known: [Option<Arc<Session>>; 2],
 }
@@ -166,7 +174,8 @@ impl World {
                 serve_cached: Duration::from_hours(24),
             };
             let told = Arc::clone(&told);
-            let sessions = Sessions::new(&settings, server.store_by(clock.clone(), prefix, 1));
+            let sessions = Sessions::new(&settings, server.store_by(clock.clone(), prefix, 1))
+                .keeping_cookies(VaultKeys::new(&keys(1, &[])));
             Gateway::following(
                 sessions.tell_ends(move |_session, _why| {
                     told.fetch_add(1, Ordering::SeqCst);
@@ -192,7 +201,9 @@ impl World {
                 }
                 self.clock.advance(Duration::from_millis(millis));
             }
-            Step::Begin { on, user, limits, replaces } => self.begin(on, user, limits, replaces).await?,
+            Step::Begin { on, user, limits, replaces, brings } => {
+                self.begin((on, user), limits, replaces, brings).await?;
+            }
             Step::Use { on, which, limits, lost } => {
                 if which < self.plain.len() {
                     let found = self.request(on, which, limits).await?;
@@ -246,14 +257,22 @@ impl World {
 
     async fn begin(
         &mut self,
-        on: usize,
-        user: usize,
+        (on, user): (usize, usize),
         limits: usize,
         replaces: usize,
+        brings: usize,
     ) -> Result<(), BeginError> {
         let (old, lifetime) = (self.known(on, replaces), site_limits(limits));
-        let login = login(USERS[user], HOST, lifetime);
+        let brought = self.plain.get(brings).map(|plain| Arc::clone(&plain.token));
+        let login = NewLogin { brought, ..login(USERS[user], HOST, lifetime) };
         let begun = self.sessions(on).begin(login, old.as_ref(), self.clock.now()).await?;
+        if begun.resumed {
+            let locked = &mut self.plain[brings];
+            assert_eq!(locked.user, user, "another's was taken over");
+            assert!(!std::mem::replace(&mut locked.taken, true), "it was taken over twice");
+            assert!(locked.may_be_over(locked.lifetime, self.clock.now()), "it was taken over alive");
+        }
+        keep(self.sessions(on), &begun.session, "sid=1", self.clock.now()).await;
         if old.is_some() {
             self.plain[replaces].end(Why::Replaced);
         }
@@ -267,6 +286,7 @@ impl World {
             seen: self.clock.now(),
             token: Arc::new(begun.token),
             ended: None,
+            taken: false,
             known,
         });
         Ok(())
@@ -366,7 +386,8 @@ impl World {
             let mut from = None;
             loop {
                 let page = gateway.sessions.store.list(from.as_ref(), 100).await?;
-                kept.extend(page.sessions.iter().map(|session| session.id()));
+                let alive = page.sessions.iter().filter(|session| !session.is_locked());
+                kept.extend(alive.map(|session| session.id()));
                 from = page.next;
                 if from.is_none() {
                     break;

@@ -24,12 +24,12 @@ use crate::session::store::row::Rows;
 use crate::vault::Cookie;
 use crate::vault::Place;
 
-fn keys(newest: u8, older: &[u8]) -> Keys {
+pub(in crate::session::sessions) fn keys(newest: u8, older: &[u8]) -> Keys {
     let key = |byte: u8| Key::from_bytes([byte; 32]);
     Keys::new(key(newest), older.iter().copied().map(key).collect())
 }
 
-fn sessions<S: Store>(store: S, keys: &Keys) -> Arc<Sessions<S>> {
+pub(in crate::session::sessions) fn sessions<S: Store>(store: S, keys: &Keys) -> Arc<Sessions<S>> {
     let plain = Arc::into_inner(without_vault(9, store)).unwrap();
     Arc::new(plain.keeping_cookies(VaultKeys::new(keys)))
 }
@@ -61,10 +61,10 @@ fn site() -> Arc<str> {
     "app/".into()
 }
 
-fn set(line: &str, secs: u64) -> Vec<Change> {
+fn set(line: &str, now: Timestamp) -> Vec<Change> {
     let host = Host::parse("app").unwrap();
     let place = Place { host: &host, path: "/", cross_site: false };
-    vec![Change::Set(Cookie::parse(line.as_bytes(), &place, at(secs)).unwrap())]
+    vec![Change::Set(Cookie::parse(line.as_bytes(), &place, now).unwrap())]
 }
 
 fn sent(open: &Open, secs: u64) -> String {
@@ -73,10 +73,21 @@ fn sent(open: &Open, secs: u64) -> String {
     line.map(|line| line.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
-async fn keep<S: Store>(sessions: &Arc<Sessions<S>>, session: &Arc<Session>, line: &str, secs: u64) {
+pub(in crate::session::sessions) async fn keep<S: Store>(
+    sessions: &Arc<Sessions<S>>,
+    session: &Arc<Session>,
+    line: &str,
+    now: Timestamp,
+) {
     let open = session.vault().unwrap();
-    let (applied, told) = sessions.keep(session, &open, (&site(), set(line, secs)), at(secs)).await;
+    let (applied, told) = sessions.keep(session, &open, (&site(), set(line, now)), now).await;
     assert!(told.is_ok() && applied.refused.is_empty());
+}
+
+/// The number that the app's cookie in this session was set with.
+pub(in crate::session::sessions) fn owner(session: &Session) -> usize {
+    let line = sent(&session.vault().expect("it is open"), 1_000_000);
+    line.strip_prefix("sid=").expect("it keeps one cookie").parse().unwrap()
 }
 
 async fn settle() {
@@ -89,7 +100,7 @@ async fn settle() {
 async fn it_is_moved_on_renewal(store: impl Store) {
     let sessions = sessions(store, &keys(1, &[]));
     let begun = sessions.begin(login("ada", "app", day()), None, at(0)).await.unwrap();
-    keep(&sessions, &begun.session, "sid=1", 1).await;
+    keep(&sessions, &begun.session, "sid=1", at(1)).await;
     drop(find(&sessions, &begun.token, "app", 100).await);
     settle().await;
     let Finding::Active(grant) = find(&sessions, &begun.token, "app", 101).await else { panic!("it lives") };
@@ -114,7 +125,7 @@ async fn it_goes_along_to_other_hosts(store: impl Store) {
     let code = sessions.hand_over(&begun.session, &host("app"), at(1)).await.unwrap().unwrap();
     let (app, lifetime) = (host("app"), day());
     let there = sessions.collect(&code, &request(&app, &lifetime, 2)).await.unwrap().unwrap();
-    keep(&sessions, &there.session, "sid=1", 3).await;
+    keep(&sessions, &there.session, "sid=1", at(3)).await;
     let (_, open) = session(&sessions, &there.token, "app", 4).await;
     assert_eq!(sent(&open, 4), "sid=1");
     let tokens = there.session.tokens();
@@ -136,7 +147,7 @@ async fn a_restart_and_a_change_of_keys_lose_nothing() {
     let disk = |keys: &Keys| Disk::open(&file, Rows::new(keys)).unwrap();
     let first = sessions(disk(&keys(1, &[])), &keys(1, &[]));
     let begun = first.begin(login("ada", "app", day()), None, at(0)).await.unwrap();
-    keep(&first, &begun.session, "sid=canary", 1).await;
+    keep(&first, &begun.session, "sid=canary", at(1)).await;
     drop((first, begun.session));
     let second = sessions(disk(&keys(2, &[1])), &keys(2, &[1]));
     let (there, open) = session(&second, &begun.token, "app", 2).await;
@@ -165,11 +176,12 @@ async fn two_gateways_merge_what_both_change() {
     assert!(!Arc::ptr_eq(&other, &begun.session), "each has its own copy");
     // Neither hears of the other; the store tells whoever comes second.
     for number in 0..10 {
-        keep(&gateways[0], &begun.session, &format!("a{number}=1"), 2).await;
-        keep(&gateways[1], &other, &format!("b{number}=1"), 2).await;
-        keep(&gateways[number % 2], if number % 2 == 0 { &begun.session } else { &other }, "last=x", 3).await;
+        keep(&gateways[0], &begun.session, &format!("a{number}=1"), at(2)).await;
+        keep(&gateways[1], &other, &format!("b{number}=1"), at(2)).await;
+        keep(&gateways[number % 2], if number % 2 == 0 { &begun.session } else { &other }, "last=x", at(3))
+            .await;
     }
-    keep(&gateways[0], &begun.session, "end=1", 4).await;
+    keep(&gateways[0], &begun.session, "end=1", at(4)).await;
     let all = sent(&begun.session.vault().unwrap(), 4);
     assert_eq!(all.split("; ").count(), 22, "{all}");
 }
@@ -181,7 +193,7 @@ async fn answers_at_once_are_told_together() {
     let before = begun.session.version();
     let all = (0..50).map(|number| {
         let (sessions, session) = (Arc::clone(&sessions), Arc::clone(&begun.session));
-        tokio::spawn(async move { keep(&sessions, &session, &format!("c{number}=1"), 1).await })
+        tokio::spawn(async move { keep(&sessions, &session, &format!("c{number}=1"), at(1)).await })
     });
     for one in all.collect::<Vec<_>>() {
         one.await.unwrap();
@@ -201,7 +213,7 @@ async fn a_session_from_before_there_was_a_vault_is_given_one() {
     assert!(begun.session.tokens().vault().is_none());
     let new = sessions(store, &keys(1, &[]));
     let (session, open) = session(&new, &begun.token, "app", 1).await;
-    keep(&new, &session, "sid=1", 2).await;
+    keep(&new, &session, "sid=1", at(2)).await;
     assert_eq!(sent(&open, 2), "sid=1");
 }
 

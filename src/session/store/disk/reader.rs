@@ -12,10 +12,7 @@ use redb::ReadTransaction;
 use redb::ReadableDatabase;
 use tokio::sync::oneshot;
 
-use crate::clock::Timestamp;
 use crate::session::id::SessionId;
-use crate::session::lifetime::Verdict;
-use crate::session::lifetime::verdict;
 use crate::session::live::Session;
 use crate::session::store::StoreError;
 use crate::session::store::disk::Inner;
@@ -87,17 +84,13 @@ fn look_up(
     }
     inner.unreadable.tell(unreadable.len());
     if let Query::Overdue(now, _) = query {
-        found.sessions.retain(|session| is_over(session, *now));
+        found.sessions.retain(|session| session.is_overdue(*now));
         if !unreadable.is_empty() {
             // Whoever sweeps cannot remove what nobody can read.
             change(writes, Change::Remove(unreadable));
         }
     }
     Ok(found)
-}
-
-fn is_over(session: &Session, now: Timestamp) -> bool {
-    verdict(&session.times(), session.lifetime(), now) != Verdict::Active
 }
 
 /// Has the writer find out whether the file must be opened anew.

@@ -77,6 +77,8 @@ pub(super) enum Change {
         version: u32,
         hashes: Vec<[u8; 32]>,
         row: Vec<u8>,
+        /// When it is over from now on, if that changes.
+        end: Option<u64>,
     },
     Touch(Vec<Use>),
     Remove(Vec<SessionId>),
@@ -129,7 +131,9 @@ impl<'txn> Tables<'txn> {
     pub(super) fn apply(&mut self, change: &Change, rows: &Rows) -> Result<Outcome, redb::Error> {
         match change {
             Change::Create { id, entry, capacity } => self.create(key(*id), entry, *capacity),
-            Change::Replace { id, version, hashes, row } => self.replace(key(*id), *version, hashes, row),
+            Change::Replace { id, version, hashes, row, end } => {
+                self.replace(key(*id), *version, (hashes, row), *end)
+            }
             Change::Touch(uses) => self.each(uses, |tables, one| tables.touch(one, rows)),
             Change::Remove(ids) => self.each(ids, |tables, id| tables.remove(key(*id))),
             Change::Try(bytes) => {
@@ -171,8 +175,8 @@ impl<'txn> Tables<'txn> {
         &mut self,
         id: u64,
         version: u32,
-        hashes: &[[u8; 32]],
-        row: &[u8],
+        (hashes, row): (&[[u8; 32]], &[u8]),
+        end: Option<u64>,
     ) -> Result<Outcome, redb::Error> {
         let Some(mut entry) = self.entry(id)? else { return Ok(Outcome::Unchanged) };
         if version_of(&entry.row) != Some(version) || self.any_of_another(hashes, Some(id))? {
@@ -183,6 +187,11 @@ impl<'txn> Tables<'txn> {
         }
         for new in hashes.iter().filter(|hash| !entry.hashes.contains(hash)) {
             self.hashes.insert(new, id)?;
+        }
+        if let Some(end) = end {
+            self.ends.remove((entry.end, id))?;
+            self.ends.insert((end, id), ())?;
+            entry.end = end;
         }
         entry.hashes = hashes.to_vec();
         entry.row = row.to_vec();

@@ -74,12 +74,13 @@ copy(list, ARGV[2])
 return list
 ";
 
-/// KEYS: session, tokens of the new value. ARGV: prefix, id, value, version. Gives 1 if it was replaced.
+/// KEYS: session, due, tokens of the new value. ARGV: prefix, id, value, version, when it is due from now on or nothing.
+/// Gives 1 if it was replaced.
 const REPLACE: &str = r"
 local old = get(KEYS[1])
 if not old or string.sub(row(old), 2, 5) ~= ARGV[4] then return 0 end
 local named = {}
-for place = 2, #KEYS do
+for place = 3, #KEYS do
   local holder = get(KEYS[place])
   if holder and holder ~= ARGV[2] then return 0 end
   named[KEYS[place]] = true
@@ -87,7 +88,8 @@ end
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 1 then return 0 end
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ttl)
-for place = 2, #KEYS do redis.call('SET', KEYS[place], ARGV[2], 'PX', ttl) end
+if ARGV[5] ~= '' then redis.call('ZADD', KEYS[2], 'XX', ARGV[5], ARGV[2]) end
+for place = 3, #KEYS do redis.call('SET', KEYS[place], ARGV[2], 'PX', ttl) end
 for _, key in ipairs(tokens(old)) do
   if not named[key] then redis.call('DEL', key) end
 end
