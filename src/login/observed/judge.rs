@@ -72,9 +72,11 @@ pub fn user(app: &AppLogin, sent: Option<&str>, headers: &HeaderMap, body: Optio
             let line = str::from_utf8(lines.next()?.as_bytes()).ok()?;
             lines.next().is_none().then(|| line.to_owned())
         }
-        UserSource::Json(way) => {
-            body.and_then(|body| way.find(body)).and_then(Value::as_str).map(str::to_owned)
-        }
+        UserSource::Json(way) => match body.and_then(|body| way.find(body))? {
+            Value::String(name) => Some(name.clone()),
+            Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+        },
     }
 }
 
@@ -203,7 +205,9 @@ mod tests {
         for (text, yes, who) in [
             (r#"{"ok": true, "user": {"name": "ada"}}"#, true, Some("ada")),
             (r#"{"ok": "true", "user": {"name": "ada"}}"#, false, Some("ada")),
-            (r#"{"ok": true, "user": {"name": 7}}"#, true, None),
+            (r#"{"ok": true, "user": {"name": 7}}"#, true, Some("7")),
+            (r#"{"ok": true, "user": {"name": 7.5}}"#, true, None),
+            (r#"{"ok": true, "user": {"name": ["ada"]}}"#, true, None),
             (r#"{"ok": true, "ok": false}"#, false, None),
             ("[]", false, None),
         ] {
