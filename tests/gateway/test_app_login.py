@@ -18,6 +18,7 @@ from support.waiting import wait_until
 APP = {"app": {"success": {"status": 302}}}
 JSON = {"submit": "/api/login", "user": {"json": "user.name"}, "success": {"status": 200, "json": {"ok": True}}}
 HEADER = {"user": {"header": "X-User"}, "success": {"status": 302}}
+BRIEF = {"idle_timeout": "2s", "absolute_timeout": "22s"}
 RULES = [
     {"path": "/public", "allow": "anyone"},
     {"path": "/account", "allow": "authenticated", "reauth_after": "3s"},
@@ -56,9 +57,11 @@ def apps(make_gateway, legacy):
         site(legacy, "own", "all", rules=[]),
         site(legacy, "led", {"app": {"page": "/page", "submit": "/login", "success": {"status": 302}}}),
         site(legacy, "ownpass", "all", rules=[], cookies="pass"),
-        site(legacy, "few", session={"idle_timeout": "2s", "absolute_timeout": "22s"}),
-        site(legacy, "fewvault", cookies="vault", session={"idle_timeout": "2s", "absolute_timeout": "22s"}),
-        site(legacy, "fewpass", cookies="pass", session={"idle_timeout": "2s", "absolute_timeout": "22s"}),
+        site(legacy, "few", session=BRIEF),
+        site(legacy, "fewvault", cookies="vault", session=BRIEF),
+        site(legacy, "fewpass", cookies="pass", session=BRIEF),
+        site(legacy, "resumed", session={**BRIEF, "resume_window": "20s"}),
+        site(legacy, "resumedvault", cookies="vault", session={**BRIEF, "resume_window": "20s"}),
     ]
     return make_gateway("app-login", sites)
 
@@ -373,7 +376,7 @@ def test_an_app_that_does_not_hear_of_a_logout_delays_nobody(apps, legacy):
     assert "did not answer in time" in apps.wait_event("told of a logout")
 
 
-@pytest.mark.parametrize("mode", ["few", "fewvault", "fewpass"])
+@pytest.mark.parametrize("mode", ["few", "fewvault", "fewpass", "resumed", "resumedvault"])
 @pytest.mark.parametrize("renews", [True, False])
 def test_whoever_comes_next_is_never_the_last_one(apps, legacy, mode, renews):
     legacy.renews = renews
@@ -388,6 +391,23 @@ def test_whoever_comes_next_is_never_the_last_one(apps, legacy, mode, renews):
         assert page.status == 200 and "<form" in page.text
         log_in(person, "bob")
         assert told(person)["app"] == "bob"
+    finally:
+        legacy.renews = True
+
+
+@pytest.mark.parametrize("mode", ["few", "fewvault", "fewpass", "resumed", "resumedvault"])
+@pytest.mark.parametrize("renews", [True, False])
+def test_the_same_person_comes_back_after_an_idle_end(apps, legacy, mode, renews):
+    legacy.renews = renews
+    try:
+        person = Person(apps, f"{mode}.test")
+        person.visit("/login")
+        log_in(person)
+        for _ in range(2):
+            wait_until(lambda: not person.authenticated(), "the session ends", within=6)
+            assert "<form" in follow(person, person.visit("/page")).text
+            log_in(person)
+            assert told(person)["app"] == "alice"
     finally:
         legacy.renews = True
 
