@@ -12,6 +12,7 @@ use serde::de::Visitor;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::login::observed::sent::fold;
 use crate::route::FieldPath;
 
 /// The whole value; nothing if it is none, or names something twice, be it in other letters.
@@ -78,7 +79,7 @@ impl<'de> Visitor<'de> for Reader {
         let (mut map, mut names) = (Map::new(), BTreeSet::new());
         while let Some((name, Clear(value))) = entries.next_entry::<String, Clear>()? {
             // Some parsers ask no more than that the letters are the same.
-            if !names.insert(name.to_lowercase()) {
+            if !names.insert(fold(&name)) {
                 return Err(A::Error::custom("a name stands here twice"));
             }
             map.insert(name, value);
@@ -105,6 +106,8 @@ mod tests {
             r#"{"user": "ada", "user": "eve"}"#,
             r#"{"user": "ada", "User": "eve"}"#,
             r#"{"user": "ada", "\u0075ser": "eve"}"#,
+            r#"{"user": "ada", "u\u017fer": "eve"}"#,
+            "{\"k\": 1, \"\u{212a}\": 2, \"user\": \"ada\"}",
             r#"{"x": {"a": 1, "a": 2}, "user": "ada"}"#,
             r#"{"user": "ada"} {}"#,
             r#"{"user": "ada",}"#,

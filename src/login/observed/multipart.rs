@@ -26,7 +26,8 @@ fn boundary(parameters: &str) -> Option<String> {
     (name.eq_ignore_ascii_case("boundary") && fits).then(|| value.to_owned())
 }
 
-/// What stands between the delimiters, each with its head.
+/// What stands between the delimiters, each with its head. The boundary stands nowhere else: some parsers end a part at one
+/// that no line begins with, or behind half a line break.
 fn parts<'a>(boundary: &str, body: &'a [u8]) -> Option<Vec<&'a [u8]>> {
     let first = format!("--{boundary}");
     let delimiter = format!("\r\n{first}");
@@ -38,7 +39,8 @@ fn parts<'a>(boundary: &str, body: &'a [u8]) -> Option<Vec<&'a [u8]>> {
         rest = begun.get(end + delimiter.len()..)?;
     }
     let end = rest.strip_prefix(b"--")?;
-    (end.is_empty() || end == b"\r\n").then_some(parts)
+    let alone = memchr::memmem::find_iter(body, first.as_bytes()).count() == parts.len() + 1;
+    (alone && (end.is_empty() || end == b"\r\n")).then_some(parts)
 }
 
 struct Part {
@@ -50,6 +52,9 @@ impl Part {
     fn read(head: &str) -> Option<Self> {
         let (mut name, mut is_text) = (None, true);
         for line in head.split("\r\n") {
+            if line.contains(char::is_control) {
+                return None;
+            }
             let (field, value) = line.split_once(':')?;
             match field.to_ascii_lowercase().as_str() {
                 "content-disposition" if name.is_none() => {
@@ -137,6 +142,10 @@ mod tests {
             format!("preamble\r\n{good}"),
             format!("{good}epilogue"),
             good.replace("\r\n", "\n"),
+            good.replace("ada", "ada\n------WebKitFormBoundaryAbc\r\n\r\nx"),
+            good.replace("ada", "ada------WebKitFormBoundaryAbc"),
+            good.replace("name=\"user\"", "name=\"user\"; filename=\"a\nContent-Disposition: x; name=user\""),
+            good.replace("name=\"user\"", "name=\"user\"\n"),
             good.replace("name=\"user\"", "name=\"user\"; filename=\"a\""),
             good.replace("name=\"user\"", "name=\"user\"\r\nContent-Type: text/plain; charset=utf-7"),
         ] {

@@ -64,6 +64,9 @@ impl Sought {
             self.spoilt |= self.found.is_none();
         } else if reads_as(field, name) {
             self.spoilt = true;
+        } else if alike("_charset_", name) {
+            // Some decode the whole form as it says (RFC 7578 §4.6).
+            self.spoilt |= !value().is_some_and(|value| is_utf8(&value));
         }
     }
 
@@ -72,13 +75,24 @@ impl Sought {
     }
 }
 
-/// Whether some framework could take `name` for `field`: in other letters, as PHP spells it, as one of several.
+/// Whether some framework could take `name` for `field`: in other letters, with other marks between them, as PHP spells it,
+/// as one of several or of a group.
 fn reads_as(field: &str, name: &str) -> bool {
-    let stem = |text: &str| -> String {
-        let stem = text.split(['[', '\0']).next().unwrap_or_default().trim();
-        stem.chars().map(|char| if matches!(char, '.' | ' ') { '_' } else { char }).collect()
+    let is_of = |group: &str, name: &str| {
+        name.match_indices(['[', '\0']).any(|(end, _)| alike(group, name.get(..end).unwrap_or_default()))
     };
-    stem(field).to_lowercase() == stem(name).to_lowercase()
+    alike(field, name) || is_of(field, name) || is_of(name, field)
+}
+
+/// Whether two names are the same but for the case of letters and for what is neither letter nor digit.
+fn alike(one: &str, other: &str) -> bool {
+    let letters = |text: &str| fold(&text.replace(|char: char| !char.is_alphanumeric(), ""));
+    letters(one) == letters(other)
+}
+
+/// Letters without case. By way of upper case, so that letters which only meet there (`ſ` and `s`) are one.
+pub(super) fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 fn urlencoded(field: &str, body: &[u8]) -> Option<String> {
@@ -101,7 +115,12 @@ pub(crate) fn is_in_query(field: &str, query: &str) -> bool {
     names.any(|name| decode(name.as_bytes()).is_none_or(|name| reads_as(field, &name)))
 }
 
+/// Nothing where an escape is none, or one of those that only some read (`%u0041`).
 fn decode(part: &[u8]) -> Option<String> {
+    let escapes = part.iter().enumerate().filter(|(_, byte)| **byte == b'%').map(|(at, _)| at + 1..at + 3);
+    for escape in escapes {
+        part.get(escape).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+    }
     let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     String::from_utf8(percent_decode(&spaced).collect()).ok()
 }
@@ -117,10 +136,12 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 pub(super) fn in_utf8(parameters: &str) -> bool {
     parameters.split(';').all(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let value = value.trim().trim_matches('"');
-        !name.trim().eq_ignore_ascii_case("charset")
-            || ["utf-8", "utf8"].iter().any(|utf8| value.eq_ignore_ascii_case(utf8))
+        !name.trim().eq_ignore_ascii_case("charset") || is_utf8(value.trim().trim_matches('"'))
     })
+}
+
+fn is_utf8(charset: &str) -> bool {
+    ["utf-8", "utf8"].iter().any(|utf8| charset.eq_ignore_ascii_case(utf8))
 }
 
 #[cfg(test)]
@@ -139,6 +160,7 @@ mod tests {
         for (kind, body) in [
             (FORM, "csrf=x&user_name=Ada+%C3%84&password=p%26user_name%3Deve"),
             (FORM, "user_name=Ada+%C3%84&user_name2=eve&xuser_name=eve&remember"),
+            (FORM, "_charset_=UTF-8&user_name=Ada+%C3%84&user=eve&name=eve"),
             ("Application/X-WWW-Form-Urlencoded; charset=\"UTF-8\"", "user_name=Ada+%C3%84"),
             (
                 "application/json",
@@ -150,6 +172,19 @@ mod tests {
             ),
         ] {
             assert_eq!(sent(kind, Some("next=%2F&lang=de"), body).as_deref(), Some("Ada Ä"), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_field_of_a_group_is_told_from_its_neighbours() {
+        let found = |body: &str| {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, FORM.parse().unwrap())]);
+            user("user[email]", &headers, None, body.as_bytes())
+        };
+        let form = "user%5Bemail%5D=ada&user%5Bpassword%5D=x";
+        assert_eq!(found(form).as_deref(), Some("ada"));
+        for more in ["user=eve", "user%5BEmail%5D=eve", "user%5Bemail%5D%5B%5D=eve", "user.email=eve"] {
+            assert_eq!(found(&format!("{form}&{more}")), None, "{more}");
         }
     }
 
@@ -188,6 +223,15 @@ mod tests {
             "<l user_name=\"eve\" x=\"&user_name=ada&\"/>",
             "--x\r\nContent-Disposition: form-data; name=\"user_name\"\r\n\r\neve&user_name=ada",
             "user_name=ada\n",
+            "user_name=ada&%5Buser_name%5D=eve",
+            "user_name=ada&user%5Bname=eve",
+            "user_name=ada&user%5Bname%5D=eve",
+            "user_name=ada&u%C5%BFer_name=eve",
+            "user_name=ada&user%E2%80%8B_name=eve",
+            "user_name=ada&%u0075ser_name=eve",
+            "user_name=ada&x%=1",
+            "user_name=ada&_charset_=utf-16",
+            "_charset_=iso-8859-1&user_name=ada",
             "user_name=%FF",
             "user_name=ada&%FF=1",
             "password=x",
