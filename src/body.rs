@@ -46,6 +46,8 @@ pub enum RequestBody {
     Empty,
     /// What the browser sends, as it comes.
     Stream(UploadBody),
+    /// What it sent before, whole.
+    Whole(Bytes),
 }
 
 impl RequestBody {
@@ -154,8 +156,13 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let Self::Stream(body) = self.get_mut() else {
-            return Poll::Ready(None);
+        let body = match self.get_mut() {
+            Self::Empty => return Poll::Ready(None),
+            Self::Whole(bytes) => {
+                let all = std::mem::take(bytes);
+                return Poll::Ready((!all.is_empty()).then(|| Ok(Frame::data(all))));
+            }
+            Self::Stream(body) => body,
         };
         if let Some(ahead) = body.ahead.take() {
             return Poll::Ready(Some(Ok(Frame::data(ahead))));
@@ -201,6 +208,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_empty(),
             Self::Stream(body) => body.ahead.is_none() && (body.ended || body.incoming.is_end_stream()),
         }
     }
@@ -208,6 +216,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(body) => {
                 let rest = if body.ended { SizeHint::with_exact(0) } else { body.incoming.size_hint() };
                 longer(rest, body.ahead.as_ref().map_or(0, Bytes::len))

@@ -11,6 +11,7 @@ mod dismiss;
 mod form;
 mod handover;
 pub mod hash;
+pub mod held;
 mod lead;
 pub mod observed;
 mod password;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +49,7 @@ use crate::login::cookies::Devices;
 use crate::login::directory::Directory;
 use crate::login::form::Tokens;
 use crate::login::handover::Codes;
+use crate::login::held::HeldSeals;
 use crate::login::pool::Pool;
 use crate::login::seen::Seen;
 use crate::login::target::Destination;
@@ -85,9 +88,12 @@ pub const PRE_COOKIE: &str = "__Host-Http-pre";
 /// The cookie by which a device that was used before is known.
 pub const DEVICE_COOKIE: &str = "__Host-Http-device";
 
+/// The cookie without which no form that is held for a browser is opened.
+pub const HELD_COOKIE: &str = "__Host-Http-held";
+
 /// The names of our cookies beside the session's: never passed to an app, never taken from one.
-pub const fn reserved_cookies() -> [&'static str; 2] {
-    [PRE_COOKIE, DEVICE_COOKIE]
+pub const fn reserved_cookies() -> [&'static str; 3] {
+    [PRE_COOKIE, DEVICE_COOKIE, HELD_COOKIE]
 }
 
 /// How guessing is slowed down.
@@ -162,6 +168,7 @@ pub struct Login {
     tickets: Tickets,
     codes: Codes,
     devices: Devices,
+    held: HeldSeals,
     attempts: Attempts,
     /// A short critical section, never held across an await.
     throttle: Mutex<Throttle>,
@@ -199,6 +206,7 @@ impl Login {
             tickets: Tickets::new(keys),
             codes: Codes::new(keys),
             devices: Devices::new(keys),
+            held: HeldSeals::new(keys),
             attempts: settings.attempts,
             throttle: Mutex::new(Throttle::new(settings.attempts)),
             pool: Pool::start().map_err(StartError::Threads)?,
@@ -222,6 +230,11 @@ impl Login {
     /// last session ended, if it is known.
     pub fn entrance(&self, target: &str, authority: &Authority, why: Option<Why>, now: Timestamp) -> String {
         self.entrance_because(target, authority, why.map_or(Reason::NoSession, Reason::Ended), now)
+    }
+
+    /// Whether somebody was logged in in this browser, and has not left it.
+    pub fn knows_device(&self, headers: &HeaderMap) -> bool {
+        self.devices.vouched(headers).is_some()
     }
 
     /// Where to send somebody who is logged in, but not recently enough for `target`.

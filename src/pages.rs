@@ -4,6 +4,7 @@
 //! and its one script (which shows a typed password) are inlined and named by hash, so that nothing else may load.
 
 mod error;
+mod held;
 mod look;
 mod sessions;
 pub mod warning;
@@ -22,6 +23,7 @@ use crate::crypto::sha256;
 pub use crate::pages::error::ErrorView;
 pub use crate::pages::error::ScriptError;
 pub use crate::pages::error::error_json;
+pub use crate::pages::held::HeldView;
 pub use crate::pages::look::Look;
 pub use crate::pages::look::LookError;
 pub use crate::pages::sessions::SessionRow;

@@ -9,6 +9,7 @@ mod fault;
 mod finish;
 mod forward;
 mod gate;
+mod held;
 mod kept;
 mod leftover;
 mod notice;
@@ -176,10 +177,16 @@ impl Gateway {
         self.find_session(visitor, exchange, (&site.lifetime, &site.session), &head.headers).await?;
         let passage = match self.gate(exchange, &site, &path, &head) {
             Err(Reject::Resubmit) => return self.resubmit(exchange, &head, body).await,
+            Err(Reject::NeedsLogin(need)) if held::is_candidate(exchange, &site, need, &head) => {
+                return Box::pin(self.hold(exchange, (&site, need), (head, body))).await;
+            }
             passage => {
                 passage.inspect_err(|_refused| self.note_forged(exchange, &site, head.headers.keys()))?
             }
         };
+        if let Some(form) = Self::marked(&site, &head) {
+            return Box::pin(self.release(exchange, (&site, form), (head, body), passage)).await;
+        }
         match Watched::of(exchange, &site, &path, &head.headers) {
             None => self.forward(exchange, &site, (head, body), passage).await,
             Some(watched) => Box::pin(self.watch(exchange, (&site, watched), (head, body), passage)).await,

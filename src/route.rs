@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::access::csrf::Csrf;
 use crate::access::path::CanonicalPath;
@@ -75,6 +76,8 @@ pub struct Site {
     pub responses: ResponsePolicy,
     /// How long before its end people are warned of it, in pages of the app; nothing: they are not.
     pub warning: Option<Before>,
+    /// So long a form is held that comes when the session is over; zero: it is not.
+    pub hold_forms: Duration,
     /// Whether service workers may be registered.
     pub service_workers: ServiceWorkers,
     /// Bytes of a request's body; nothing means no limit.
@@ -264,8 +267,6 @@ fn depth(site: &Site) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::headers::harden::CachePolicy;
     use crate::headers::harden::Hsts;
@@ -293,6 +294,7 @@ mod tests {
                 clear_at_logout: Vec::new(),
             },
             warning: None,
+            hold_forms: Duration::ZERO,
             service_workers: ServiceWorkers::Deny,
             body_limit: None,
             upstream: upstream::Settings {

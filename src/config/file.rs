@@ -191,6 +191,8 @@ shape! {
         at_limit: AtLimit,
         /// A session that has idled out stays locked so long: the same user's next login in the same browser takes over the app's cookies that the vault keeps. Default: 0s.
         resume_window: Span,
+        /// A form that somebody sends when their session is over is held so long, until they have signed in again and say that it is to be sent; `0s`: it is not held. Default: 10m.
+        hold_forms: Span,
         /// A session gets a new id so often, without anybody noticing. Default: 15m.
         renew_after: Span,
         /// So long the old id still works once the new one was seen. Default: 60s.

@@ -54,12 +54,14 @@ pub enum Action {
     SessionExtend,
     /// `signed-in`: for whoever signed in beside an open page of the app.
     SignedIn,
+    /// `held`: what is to become of a form that came when the session was over.
+    Held,
     /// `handover`: where the login's own host sends people back to.
     Handover,
 }
 
 impl Action {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Login,
         Self::Logout,
         Self::Password,
@@ -67,6 +69,7 @@ impl Action {
         Self::Session,
         Self::SessionExtend,
         Self::SignedIn,
+        Self::Held,
         Self::Handover,
     ];
 
@@ -91,13 +94,14 @@ impl Action {
             Self::Session => "/.vestibule/session",
             Self::SessionExtend => "/.vestibule/session/extend",
             Self::SignedIn => "/.vestibule/signed-in",
+            Self::Held => "/.vestibule/held",
             Self::Handover => "/.vestibule/handover",
         }
     }
 
     const fn allow(self) -> &'static str {
         match self {
-            Self::Login | Self::Logout | Self::Password | Self::Sessions => "GET, HEAD, POST",
+            Self::Login | Self::Logout | Self::Password | Self::Sessions | Self::Held => "GET, HEAD, POST",
             Self::Session | Self::SignedIn => "GET, HEAD",
             Self::SessionExtend => "POST",
             Self::Handover => "GET",
@@ -246,6 +250,8 @@ pub struct Answer {
     pub user: Option<UserName>,
     /// How an attempt to log in went, if there was one.
     pub outcome: Option<Outcome>,
+    /// What became of a form that was held, for the figures.
+    pub form: Option<&'static str>,
     /// Whose the cookies are that apps left in the browser, as whoever uses it next sees them.
     pub leftovers: Leftovers,
 }
@@ -259,6 +265,7 @@ impl Answer {
             cookies: Vec::new(),
             user: None,
             outcome: None,
+            form: None,
             leftovers: Leftovers::Theirs,
         }
     }
@@ -277,6 +284,11 @@ impl Answer {
     /// By this user.
     pub(crate) fn by(self, user: UserName) -> Self {
         Self { user: Some(user), ..self }
+    }
+
+    /// With this become of a form that was held.
+    pub(crate) fn form(self, form: &'static str) -> Self {
+        Self { form: Some(form), ..self }
     }
 
     /// With this outcome of an attempt.
@@ -324,7 +336,9 @@ impl Login {
             Action::Session | Action::SessionExtend => self.wrong_method(visit),
             Action::Handover if visit.method != Method::GET => self.wrong_method(visit),
             Action::SignedIn if !get => self.wrong_method(visit),
-            Action::Login | Action::Logout | Action::Password | Action::Sessions if !(get || post) => {
+            Action::Login | Action::Logout | Action::Password | Action::Sessions | Action::Held
+                if !(get || post) =>
+            {
                 self.wrong_method(visit)
             }
             Action::Login
@@ -332,6 +346,7 @@ impl Login {
             | Action::Password
             | Action::Sessions
             | Action::SignedIn
+            | Action::Held
             | Action::Handover
                 if !visit.is_document() =>
             {
@@ -354,6 +369,8 @@ impl Login {
             Action::Login if get => self.show_login(visit).await,
             Action::Login => Box::pin(self.log_in(visit)).await,
             Action::SignedIn => self.show_signed_in(visit),
+            Action::Held if get => Box::pin(self.show_held(visit)).await,
+            Action::Held => Box::pin(self.drop_held(visit)).await,
             Action::Logout if get => self.ask_logout(visit),
             Action::Logout => self.log_out(visit).await,
             Action::Password if get => self.show_password(visit),
@@ -432,6 +449,7 @@ impl Login {
             | Action::Password
             | Action::Sessions
             | Action::SignedIn
+            | Action::Held
             | Action::Handover => self.fail(visit, StatusCode::METHOD_NOT_ALLOWED, None),
         };
         answer.response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(visit.action.allow()));

@@ -134,14 +134,35 @@ impl Devices {
         self.write(user, self.known(headers, user)?, Holds::Nothing)
     }
 
+    /// What the device is known by, if somebody was logged in on it who has not left since. Whoever that was, it is of our
+    /// making.
+    pub(crate) fn vouched(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+        let Found::One(value) = find(headers, DEVICE_COOKIE) else { return None };
+        let bytes = from_base64url(value).filter(|bytes| bytes.len() == LENGTH)?;
+        let (id, rest) = bytes.split_first_chunk::<16>()?;
+        let (holds, rest) = rest.split_first()?;
+        let (tag, vouch) = rest.split_first_chunk::<32>()?;
+        let vouched = self.0.verify(&[VOUCHED, id, &[*holds], tag], vouch);
+        (vouched && *holds == Holds::OwnersCookies.byte()).then_some(bytes)
+    }
+
+    /// Whether a device that is known by this is `user`'s.
+    pub(crate) fn is_of(&self, device: &[u8], user: &UserName) -> bool {
+        self.read_bytes(device, user).is_some()
+    }
+
     fn read(&self, headers: &HeaderMap, user: &UserName) -> Option<(Device, Holds)> {
         let Found::One(value) = find(headers, DEVICE_COOKIE) else {
             return None;
         };
-        let bytes = from_base64url(value)?;
+        self.read_bytes(&from_base64url(value)?, user)
+    }
+
+    fn read_bytes(&self, bytes: &[u8], user: &UserName) -> Option<(Device, Holds)> {
         let (id, rest) = bytes.split_first_chunk::<16>()?;
         let (byte, rest) = rest.split_first()?;
-        let (tag, cleared) = rest.split_at_checked(LENGTH - 17)?;
+        let (tag, rest) = rest.split_first_chunk::<32>()?;
+        let (_vouch, cleared) = rest.split_first_chunk::<32>()?;
         let holds = [Holds::Nothing, Holds::OwnersCookies].into_iter().find(|holds| holds.byte() == *byte)?;
         let holds = if cleared.is_empty() { holds } else { Holds::Nothing };
         self.0.verify(&[user.key().as_bytes(), id, &[*byte]], tag).then_some((Device(*id), holds))
@@ -151,13 +172,18 @@ impl Devices {
         let byte = [holds.byte()];
         let mut value = device.0.to_vec();
         value.extend_from_slice(&byte);
-        value.extend_from_slice(&self.0.sign(&[user.key().as_bytes(), &device.0, &byte]));
+        let tag = self.0.sign(&[user.key().as_bytes(), &device.0, &byte]);
+        value.extend_from_slice(&tag);
+        value.extend_from_slice(&self.0.sign(&[VOUCHED, &device.0, &byte, &tag]));
         written_device(&value)
     }
 }
 
-/// A device's number, what it holds, and our hash of both and the name.
-const LENGTH: usize = 16 + 1 + 32;
+/// A device's number, what it holds, our hash of both and the name, and one of all that, which needs no name to be checked.
+const LENGTH: usize = 16 + 1 + 32 + 32;
+
+/// What that second hash begins with.
+const VOUCHED: &[u8] = b"a device of somebody's";
 
 /// Stands behind that where what the device held was deleted since.
 const CLEARED: u8 = 0;

@@ -91,6 +91,8 @@ pub(crate) enum Purpose {
     Password,
     /// Ending one's sessions.
     Sessions,
+    /// Sending a form that was held, or dropping it.
+    Held,
 }
 
 impl Purpose {
@@ -100,6 +102,7 @@ impl Purpose {
             Self::Logout => b"logout",
             Self::Password => b"password",
             Self::Sessions => b"sessions",
+            Self::Held => b"held",
         }
     }
 }

@@ -6,7 +6,7 @@
 mod json;
 mod judge;
 mod landing;
-mod multipart;
+pub(crate) mod multipart;
 mod sent;
 
 use std::sync::Arc;

@@ -206,6 +206,7 @@ impl Login {
         let reason = if signed_in.is_some() { Reason::Fresh } else { screen.destination.reason };
         let why = words::because(reason, signed_in);
         let way = &screen.destination.way;
+        let why = if way.target.holds_form() { Some(words::kept(why.as_deref())) } else { why };
         let lifetime = self.limits_of(way).unwrap_or(&visit.lifetime);
         let wanted = way.site.as_ref().map(|site| &site.host);
         let page = self.pages.login(

@@ -39,6 +39,11 @@ impl Target {
         Self("/".into())
     }
 
+    /// Whether a form waits there.
+    pub(crate) fn holds_form(&self) -> bool {
+        self.0.starts_with("/.vestibule/held")
+    }
+
     /// The path as it was.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -63,7 +68,7 @@ fn stays_here(path: &str) -> bool {
     }
     let scheme_relative = segments.len() > 1 && segments.first().is_some_and(|first| first.is_empty());
     let own = segments.first().is_some_and(|first| first.eq_ignore_ascii_case(PREFIX.trim_matches('/')));
-    let shown = [".vestibule/password", ".vestibule/sessions", ".vestibule/signed-in"];
+    let shown = [".vestibule/password", ".vestibule/sessions", ".vestibule/signed-in", ".vestibule/held"];
     !scheme_relative && (!own || shown.contains(&rest))
 }
 
@@ -187,6 +192,7 @@ mod tests {
             "/.vestibule/password",
             "/.vestibule/sessions",
             "/.vestibule/signed-in",
+            "/.vestibule/held?form=00",
         ] {
             assert_eq!(Target::parse(good).as_ref().map(Target::as_str), Some(good), "{good:?} was lost");
         }

@@ -21,6 +21,12 @@ pub(crate) fn because(reason: Reason, user: Option<&str>) -> Option<String> {
     }
 }
 
+/// The same for somebody whose form is held.
+pub(crate) fn kept(because: Option<&str>) -> String {
+    const KEPT: &str = "What you sent is kept, and has not been sent on: once you are signed in, you are asked whether to send it.";
+    because.map_or_else(|| KEPT.to_owned(), |because| format!("{because} {KEPT}"))
+}
+
 /// What ended a session.
 pub(crate) const fn ended(why: Why) -> &'static str {
     match why {

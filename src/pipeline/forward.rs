@@ -113,8 +113,19 @@ impl Gateway {
         if max_forwards::ends_here(&mut head.headers, &head.method) {
             return Ok(options());
         }
-        let protected = passage.protected;
         let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
+        self.pass_on(exchange, site, (head, body), passage).await
+    }
+
+    /// The same, with a body that is at hand.
+    pub(crate) async fn pass_on(
+        &self,
+        exchange: &Exchange,
+        site: &Site,
+        (head, body): (Parts, RequestBody),
+        passage: Passage,
+    ) -> Result<Reply, Reject> {
+        let protected = passage.protected;
         let mut sent = self.send(exchange, site, (head, body), passage).await?;
         let cookies = self.take_out(exchange, sent.kept.take(), sent.headers_mut()).await;
         self.deliver(exchange, site, sent, protected).map(|reply| Reply { cookies, ..reply })

@@ -110,6 +110,9 @@ impl Gateway {
         if let Some(outcome) = answer.outcome {
             self.shared.metrics.login(outcome.as_str());
         }
+        if let Some(form) = answer.form {
+            self.shared.metrics.form(form);
+        }
         let mut response = answer.response.map(ReplyBody::full);
         harden::part_from_opener(response.headers_mut(), user_agent.as_ref());
         let leaves = matches!(answer.session, SessionCookie::Clear);

@@ -38,7 +38,7 @@ impl Gateway {
         if let Reject::ToHttps(location) | Reject::ToSite(location) = reject {
             return redirect(reject.status(), location);
         }
-        if let Reject::NeedsLogin(need) = reject {
+        if let Reject::NeedsLogin(need) | Reject::FormLost(need, _) = reject {
             return self.ask_for_login(exchange, reject, *need);
         }
         let mut reply = self.tell(exchange, reject, None);
@@ -128,6 +128,7 @@ impl Gateway {
             | Reject::CrossSite
             | Reject::Fault
             | Reject::FormBroken
+            | Reject::FormLost(..)
             | Reject::FormTooLarge
             | Reject::LoginDenied(_)
             | Reject::MethodNotAllowed
@@ -153,7 +154,7 @@ fn reject_input(gateway: &Gateway, exchange: &Exchange, reason: &str) {
 }
 
 /// A redirect. `location` is made of parts that are fit for a header, or the answer says no more than its status.
-fn redirect(status: StatusCode, location: &str) -> Reply {
+pub(crate) fn redirect(status: StatusCode, location: &str) -> Reply {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     match HeaderValue::try_from(location) {

@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use crate::access::path::AmbiguousPath;
 use crate::body::RequestBodyError;
+use crate::login::held::fields::Unfit;
 use crate::login::observed::Denied;
 use crate::server::Refusal;
 use crate::session::lifetime::Why;
@@ -33,6 +34,8 @@ pub(crate) enum Reject {
     Fault,
     Forbidden,
     FormBroken,
+    /// It came without a login, and is not kept either.
+    FormLost(Need, Unfit),
     FormTooLarge,
     /// The app's own login, of which nothing came.
     LoginDenied(Denied),
@@ -73,7 +76,7 @@ impl Reject {
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::NeedsLogin(_) => StatusCode::UNAUTHORIZED,
+            Self::FormLost(..) | Self::NeedsLogin(_) => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Resubmit => StatusCode::OK,
             Self::Refused(refusal) => refusal.status(),
@@ -96,6 +99,7 @@ impl Reject {
             Self::Fault => "fault",
             Self::Forbidden => "forbidden",
             Self::FormBroken => "form_broken",
+            Self::FormLost(..) => "form_lost",
             Self::FormTooLarge => "form_too_large",
             Self::LoginDenied(denied) => denied.reason,
             Self::LoginLeadsAway => "login_leads_away",
@@ -121,6 +125,7 @@ impl Reject {
     #[expect(clippy::wildcard_enum_match_arm, reason = "for all others the status says enough")]
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
+            Self::FormLost(_, why) => Some(why.text()),
             Self::CrossSite => Some(
                 "This request was started by another site, so it was not carried out. \
                  Open the page on this site and do it there.",

@@ -302,6 +302,7 @@ impl<S: Store> Sessions<S> {
     /// (ASVS 14.2.7). A session that was used here since the store last heard of it lives on, and the store is told.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
         let mut ended = 0;
+        self.store.sweep_held(now).await?;
         if self.store.is_shared() {
             self.ask_before_idle(now).await?;
         }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod disk;
+mod held;
 pub mod memory;
 pub mod redis;
 pub mod row;
@@ -21,6 +22,8 @@ use crate::session::live::Session;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Tokens;
 
+pub use crate::session::store::held::Held;
+pub use crate::session::store::held::HeldKey;
 pub use crate::session::store::stores::Place;
 pub use crate::session::store::stores::Stores;
 
@@ -36,6 +39,8 @@ pub use crate::session::store::stores::Stores;
 ///   time. A call that is dropped half-way may have happened or not, but nothing in between.
 /// - Every session is in the index of its user: any number a user, each once, and none that is gone. It is found by
 ///   every hash its tokens name, the retired ones included, and by no other.
+/// - **A held form is taken out once.** [`take_held`](Store::take_held) takes out the very one that was looked at, and tells
+///   one of all who do; what is held is lost sooner than it is there twice.
 /// - **It judges no clock.** A session that is over is handed out like any other until it is removed; whoever asked
 ///   judges it. A store may let go by itself of sessions that are past their absolute limit.
 ///
@@ -94,6 +99,24 @@ pub trait Store: Send + Sync + 'static {
         from: Option<&Cursor>,
         limit: usize,
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
+    /// Keeps a form under `key`, unless one is there that is held beyond `now`, or there are `room` of them already.
+    fn hold(
+        &self,
+        key: HeldKey,
+        held: &Held,
+        now: Timestamp,
+        room: usize,
+    ) -> impl Future<Output = Result<Created, StoreError>> + Send;
+
+    /// The form that is held under `key`, its time over or not.
+    fn held(&self, key: HeldKey) -> impl Future<Output = Result<Option<Held>, StoreError>> + Send;
+
+    /// Takes this very form out. Whether it was there: of several who ask, one is told so.
+    fn take_held(&self, key: HeldKey, held: &Held) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Removes the forms whose time is over at `now`.
+    fn sweep_held(&self, now: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// How many sessions are kept, as far as is known without asking another machine.
     fn count(&self) -> usize;

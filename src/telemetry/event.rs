@@ -86,6 +86,25 @@ pub enum Event<'a> {
         /// Why it is over.
         reason: &'static str,
     },
+    /// A form that came when its session was over is held for its person.
+    FormHeld,
+    /// It is not.
+    FormNotHeld {
+        /// Why.
+        reason: &'static str,
+    },
+    /// A form that was held was sent on, as its person asked.
+    FormSent,
+    /// It was asked for, and nothing was sent on.
+    FormNotSent {
+        /// Why.
+        reason: &'static str,
+    },
+    /// A form that was held is gone.
+    FormDropped {
+        /// Why.
+        reason: &'static str,
+    },
     /// Somebody proved who they are.
     LoginSuccess,
     /// The same, after attempts that failed.
@@ -308,6 +327,11 @@ kinds! {
     SessionLogout           "session_logout"              Info     Success Each;
     SessionRevoked          "session_revoked"             Info     Success Each;
     SessionUseAfterExpire   "session_use_after_expire"    Warn     Refused Limited;
+    FormHeld                "form_held"                   Info     Success Limited;
+    FormNotHeld             "form_held_fail"              Info     Failure Limited;
+    FormSent                "form_sent"                   Info     Success Each;
+    FormNotSent             "form_sent_fail"              Info     Refused Limited;
+    FormDropped             "form_dropped"                Info     Success Each;
     LoginSuccess            "authn_login_success"         Info     Success Each;
     LoginSuccessAfterFail   "authn_login_successafterfail" Info    Success Each;
     LoginFail               "authn_login_fail"            Warn     Failure Each;
@@ -369,12 +393,17 @@ impl Event<'_> {
             | Self::SessionResumed
             | Self::SessionHandedOver
             | Self::SessionLogout
+            | Self::FormHeld
+            | Self::FormSent
             | Self::LoginSuccess
             | Self::PasswordChange
             | Self::StoreConnected => {}
             Self::SessionExpired { reason: text }
             | Self::HandoverRefused { reason: text }
             | Self::SessionUseAfterExpire { reason: text }
+            | Self::FormNotHeld { reason: text }
+            | Self::FormNotSent { reason: text }
+            | Self::FormDropped { reason: text }
             | Self::LoginFail { reason: text }
             | Self::PasswordChangeFail { reason: text }
             | Self::MaliciousCsrf { reason: text, .. }

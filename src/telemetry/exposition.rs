@@ -29,6 +29,7 @@ pub(crate) struct Snapshot {
     /// By site: servers of its app, and whether each is well.
     pub(crate) servers: Vec<(String, Vec<(String, bool)>)>,
     pub(crate) logins: BTreeMap<&'static str, u64>,
+    pub(crate) forms: BTreeMap<&'static str, u64>,
     pub(crate) sweeps: u64,
     pub(crate) swept: u64,
     pub(crate) readings: Vec<(Reading, u64)>,
@@ -63,6 +64,8 @@ impl Collector for Snapshot {
         servers(to, &self.servers)?;
         let logins = ("vestibule_logins", "Attempts to log in.");
         counts(to, logins, "outcome", &self.logins)?;
+        let forms = ("vestibule_held_forms", "Forms that came when their session was over.");
+        counts(to, forms, "outcome", &self.forms)?;
         count(to, ("vestibule_sweeps", "Searches for sessions that are over."), self.sweeps)?;
         count(to, ("vestibule_sessions_swept", "Sessions those searches ended."), self.swept)?;
         for (reading, value) in &self.readings {

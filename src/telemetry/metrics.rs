@@ -55,6 +55,7 @@ pub struct Metrics {
     sites: Vec<String>,
     shards: Mutex<Vec<Arc<Shard>>>,
     logins: Tally,
+    forms: Tally,
     sweeps: AtomicU64,
     swept: AtomicU64,
     readings: Mutex<Vec<(Reading, Source)>>,
@@ -105,6 +106,11 @@ impl Metrics {
         self.logins.add(outcome);
     }
 
+    /// Counts a form that came when its session was over by what became of it.
+    pub fn form(&self, outcome: &'static str) {
+        self.forms.add(outcome);
+    }
+
     /// Counts a sweep that found so many sessions over.
     pub fn sweep(&self, ended: usize) {
         self.sweeps.fetch_add(1, Ordering::Relaxed);
@@ -146,6 +152,7 @@ impl Metrics {
             ..Snapshot::default()
         };
         self.logins.add_to(&mut snapshot.logins);
+        self.forms.add_to(&mut snapshot.forms);
         for shard in &*lock(&self.shards) {
             shard.add_to(&mut snapshot);
         }

@@ -1,6 +1,7 @@
 //! The apps behind the gateway.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -16,9 +17,11 @@ use crate::config::check::session;
 use crate::config::check::upstream;
 use crate::config::check::warn;
 use crate::config::file::File;
+use crate::config::file::SessionFile;
 use crate::config::file::app::SiteLoginFile;
 use crate::config::file::site::HeadersFile;
 use crate::config::file::site::SiteFile;
+use crate::config::file::site::SiteSessionFile;
 use crate::config::file::site::UpstreamBlock;
 use crate::config::read::Given;
 use crate::config::read::OrNull;
@@ -88,6 +91,7 @@ fn site(
         csrf: file.csrf.as_ref().map_or(Csrf::SameOrigin, |given| given.value),
         responses,
         warning: warning.filter(|_| login.is_some() && mode == Mode::Enforce),
+        hold_forms: hold_forms(&file.session, &all.session, check),
         service_workers: file.service_workers.as_ref().map_or(ServiceWorkers::Deny, |given| given.value),
         body_limit: own_body.and_then(|given| given.value.0.as_ref()).map(|size| size.0),
         rules: rules::rules(file, &login, &mount, check),
@@ -98,6 +102,26 @@ fn site(
         upstream: upstream::upstream(upstream, &all.limits, &hosts, check),
         hosts,
     }
+}
+
+/// Long enough to sign in, and to look up a password before.
+const HOLD_FORMS: Duration = Duration::from_mins(10);
+
+/// What somebody sent is not to lie about for longer.
+const HOLD_FORMS_LONGEST: Duration = Duration::from_hours(1);
+
+/// How long forms are held. What stands for all sites is judged with the first that has nothing of its own.
+fn hold_forms(site: &SiteSessionFile, all: &SessionFile, check: &mut Check<'_>) -> Duration {
+    let Some(given) = site.hold_forms.as_ref().or(all.hold_forms.as_ref()) else { return HOLD_FORMS };
+    if given.value.0 > HOLD_FORMS_LONGEST {
+        let shown = humantime::format_duration(given.value.0);
+        check.findings.error(
+            given.at,
+            format!("`hold_forms` ({shown}) is longer than an hour"),
+            "what somebody sent is not to lie about for long: write `1h` or less; the default is `10m`",
+        );
+    }
+    given.value.0
 }
 
 fn login(file: &SiteFile, place: (&[Host], &str), check: &mut Check<'_>) -> SiteLogin {

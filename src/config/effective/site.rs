@@ -169,6 +169,8 @@ fn sessions(file: &SiteFile, all: &File, site: &Site, table: &mut Table) {
     table.row("session.absolute_timeout", time(site.lifetime.absolute()), origin);
     let origin = Origin::merged(own.resume_window.as_ref(), of_all.resume_window.as_ref());
     table.row("session.resume_window", time(site.lifetime.resume()), origin);
+    let origin = Origin::merged(own.hold_forms.as_ref(), of_all.hold_forms.as_ref());
+    table.row("session.hold_forms", time(site.hold_forms), origin);
     let Policy { pace, activity, bind } = site.session;
     let origin = Origin::merged(own.renew_after.as_ref(), of_all.renew_after.as_ref());
     table.row("session.renew_after", time(pace.renew_after), origin);

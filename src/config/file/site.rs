@@ -155,6 +155,8 @@ shape! {
         profile: OrNull<Profile>,
         /// A session that has idled out stays locked so long: the same user's next login in the same browser takes over the app's cookies that the vault keeps.
         resume_window: Span,
+        /// A form that somebody sends when their session is over is held so long, until they have signed in again and say that it is to be sent; `0s`: it is not held.
+        hold_forms: Span,
         /// A session gets a new id so often, without anybody noticing.
         renew_after: Span,
         /// So long the old id still works once the new one was seen.

@@ -10,11 +10,32 @@ pub(super) fn text(field: &str, parameters: &str, body: &[u8]) -> Option<String>
     for part in parts(&boundary(parameters)?, body)? {
         let end = memchr::memmem::find(part, b"\r\n\r\n")?;
         let (head, value) = (part.get(..end)?, part.get(end + 4..)?);
-        let Part { name, is_text } = Part::read(str::from_utf8(head).ok()?)?;
+        let Part { name, is_text, .. } = Part::read(str::from_utf8(head).ok()?)?;
         let text = || String::from_utf8(value.to_vec()).ok();
         sought.note(field, &name, || text().filter(|_| is_text));
     }
     sought.result()
+}
+
+/// A field of a form.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// What it is called.
+    pub(crate) name: String,
+    /// Whether it is for a file.
+    pub(crate) is_file: bool,
+    /// Whether nothing stands in it.
+    pub(crate) is_empty: bool,
+}
+
+/// All fields, in order.
+pub(crate) fn fields(parameters: &str, body: &[u8]) -> Option<Vec<Field>> {
+    let field = |part: &[u8]| {
+        let end = memchr::memmem::find(part, b"\r\n\r\n")?;
+        let Part { name, is_file, .. } = Part::read(str::from_utf8(part.get(..end)?).ok()?)?;
+        Some(Field { name, is_file, is_empty: part.len() == end + 4 })
+    };
+    parts(&boundary(parameters)?, body)?.into_iter().map(field).collect()
 }
 
 /// RFC 2046 §5.1.1, of which browsers use letters, digits and hyphens.
@@ -46,11 +67,12 @@ fn parts<'a>(boundary: &str, body: &'a [u8]) -> Option<Vec<&'a [u8]>> {
 struct Part {
     name: String,
     is_text: bool,
+    is_file: bool,
 }
 
 impl Part {
     fn read(head: &str) -> Option<Self> {
-        let (mut name, mut is_text) = (None, true);
+        let (mut name, mut is_text, mut file) = (None, true, false);
         for line in head.split("\r\n") {
             if line.contains(char::is_control) {
                 return None;
@@ -61,12 +83,13 @@ impl Part {
                     let (found, is_file) = disposition(value)?;
                     name = Some(found);
                     is_text &= !is_file;
+                    file = is_file;
                 }
                 "content-type" => is_text &= in_utf8(value),
                 _ => return None,
             }
         }
-        Some(Self { name: name?, is_text })
+        Some(Self { name: name?, is_text, is_file: file })
     }
 }
 

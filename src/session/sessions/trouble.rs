@@ -25,6 +25,8 @@ use crate::session::id::SessionId;
 use crate::session::sessions::begin::BeginError;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
+use crate::session::store::Held;
+use crate::session::store::HeldKey;
 use crate::session::store::Page;
 use crate::session::store::conformance::Copies;
 use crate::session::token::Token;
@@ -245,6 +247,28 @@ impl Store for Unsteady {
         let answer = self.up().await?.list(from, limit).await;
         self.step().await;
         answer
+    }
+
+    async fn hold(
+        &self,
+        key: HeldKey,
+        held: &Held,
+        now: Timestamp,
+        room: usize,
+    ) -> Result<Created, StoreError> {
+        self.up().await?.hold(key, held, now, room).await
+    }
+
+    async fn held(&self, key: HeldKey) -> Result<Option<Held>, StoreError> {
+        self.up().await?.held(key).await
+    }
+
+    async fn take_held(&self, key: HeldKey, held: &Held) -> Result<bool, StoreError> {
+        self.up().await?.take_held(key, held).await
+    }
+
+    async fn sweep_held(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.up().await?.sweep_held(now).await
     }
 
     fn count(&self) -> usize {

@@ -3,6 +3,9 @@
 //! [`run`] says what a [`Store`] is in code. [`Copies`] is the smallest store of the other kind than the one in memory:
 //! like a disk or another machine it keeps what it was told, and makes a session anew each time it is asked.
 
+mod held;
+mod realms;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -21,9 +24,12 @@ use crate::session::record::Record;
 use crate::session::record::UserAgent;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
+use crate::session::store::Held;
+use crate::session::store::HeldKey;
 use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
+use crate::session::store::held::Shelf;
 use crate::session::token::Token;
 use crate::session::token::TokenHash;
 use crate::session::tokens::Next;
@@ -44,8 +50,11 @@ pub(crate) async fn run<S: Store>(new_store: impl AsyncFn() -> S) {
     remove_is_idempotent(&new_store().await).await;
     what_is_over_is_listed_until_removed(&new_store().await).await;
     the_user_index_is_a_set(&new_store().await).await;
-    a_user_of_one_realm_is_none_of_another(&new_store().await).await;
+    realms::a_user_of_one_realm_is_none_of_another(&new_store().await).await;
     many_are_listed_completely(&new_store().await).await;
+    held::a_form_is_taken_once(&new_store().await).await;
+    held::forms_have_a_time_and_no_more_room_than_that(&new_store().await).await;
+    held::what_is_locked_is_due_at_the_end_of_its_window(&new_store().await).await;
 }
 
 async fn what_was_created_is_found(store: &impl Store) {
@@ -231,33 +240,6 @@ async fn the_user_index_is_a_set(store: &impl Store) {
     assert_eq!(ids().await, expected);
 }
 
-async fn a_user_of_one_realm_is_none_of_another(store: &impl Store) {
-    let users = ["ada", "wiki.example/\u{1f}ada", "shop.example/\u{1f}ada"];
-    for user in users {
-        let session = session_of(user, lifetime(), at(100));
-        create(store, &session).await;
-        assert_eq!(find(store, &session).await.unwrap().user(), session.user());
-    }
-    for user in users {
-        let [found] = &store.of_user(&name(user)).await.unwrap()[..] else { panic!("{user:?}") };
-        assert_eq!(found.user().name, name(user));
-        store.remove(found).await.unwrap();
-        assert!(store.of_user(&name(user)).await.unwrap().is_empty());
-    }
-    let (mut listed, mut from) = (0, None);
-    for user in users.into_iter().cycle().take(30) {
-        create(store, &session_of(user, lifetime(), at(100))).await;
-    }
-    loop {
-        let Page { sessions, next } = store.list(from.as_ref(), 7).await.unwrap();
-        (listed, from) = (listed + sessions.len(), next);
-        if from.is_none() {
-            break;
-        }
-    }
-    assert_eq!(listed, 30);
-}
-
 async fn many_are_listed_completely(store: &impl Store) {
     for _ in 0..2500 {
         create(store, &ada()).await;
@@ -349,7 +331,7 @@ fn twin(session: &Session, user: &str, id: SessionId) -> Arc<Session> {
 
 /// A store that keeps copies. A clone of it is the same store, for gateways that share one.
 #[derive(Clone, Default)]
-pub(crate) struct Copies(Arc<Mutex<BTreeMap<SessionId, Kept>>>);
+pub(crate) struct Copies(Arc<Mutex<BTreeMap<SessionId, Kept>>>, Arc<Shelf>);
 
 struct Kept {
     record: Record,
@@ -459,6 +441,28 @@ impl Store for Copies {
         sessions.truncate(limit);
         let next = sessions.last().map(|last| Cursor::new(&last.id().to_bytes()));
         Ok(Page { sessions, next })
+    }
+
+    async fn hold(
+        &self,
+        key: HeldKey,
+        held: &Held,
+        now: Timestamp,
+        room: usize,
+    ) -> Result<Created, StoreError> {
+        self.1.hold(key, held, now, room)
+    }
+
+    async fn held(&self, key: HeldKey) -> Result<Option<Held>, StoreError> {
+        self.1.held(key)
+    }
+
+    async fn take_held(&self, key: HeldKey, held: &Held) -> Result<bool, StoreError> {
+        self.1.take(key, held)
+    }
+
+    async fn sweep_held(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.1.sweep(now)
     }
 
     fn count(&self) -> usize {

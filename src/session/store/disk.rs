@@ -57,6 +57,8 @@ use crate::session::id::SessionId;
 use crate::session::live::Session;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
+use crate::session::store::Held;
+use crate::session::store::HeldKey;
 use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
@@ -175,6 +177,20 @@ impl Disk {
         let (answer, answered) = oneshot::channel();
         send(self.reads.as_ref(), Read { query, answer })?;
         self.noting(patiently(answered).await)
+    }
+
+    /// Rare enough to need no thread of its own.
+    async fn look_at_held<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        let looked = tokio::task::spawn_blocking(move || {
+            let database = inner.database();
+            let found = database.as_ref().ok_or(redb::Error::DatabaseClosed).and_then(look);
+            found.map_err(|error| StoreError::new(error.to_string()))
+        });
+        looked.await.map_err(StoreError::new)?
     }
 
     fn one_use(&self, session: &Session) -> Use {
@@ -298,6 +314,40 @@ impl Store for Disk {
         let from = from.and_then(|from| from.place().try_into().ok()).map(SessionId::from_bytes);
         let Found { sessions, last } = self.read(Query::Behind(from, limit)).await?;
         Ok(Page { sessions, next: last.map(|last| Cursor::new(&last.to_bytes())) })
+    }
+
+    async fn hold(
+        &self,
+        key: HeldKey,
+        held: &Held,
+        now: Timestamp,
+        room: usize,
+    ) -> Result<Created, StoreError> {
+        let (key, until, sealed) = (key.to_bytes(), held.until.as_millis(), held.sealed.to_vec());
+        let room = u64::try_from(room).unwrap_or(u64::MAX);
+        let change = Change::Hold { key, until, sealed, now: now.as_millis(), room };
+        Ok(match self.write(change).await? {
+            Outcome::Changed => Created::Done,
+            Outcome::Unchanged => Created::Exists,
+            Outcome::Full => Created::Full,
+        })
+    }
+
+    async fn held(&self, key: HeldKey) -> Result<Option<Held>, StoreError> {
+        self.look_at_held(move |database| tables::held(database, key.to_bytes())).await
+    }
+
+    async fn take_held(&self, key: HeldKey, held: &Held) -> Result<bool, StoreError> {
+        let change = Change::TakeHeld { key: key.to_bytes(), sealed: held.sealed.to_vec() };
+        Ok(self.write(change).await? == Outcome::Changed)
+    }
+
+    async fn sweep_held(&self, now: Timestamp) -> Result<(), StoreError> {
+        // Looked at first: mostly there are none, and nobody need wait for a turn to write.
+        if self.look_at_held(tables::holds_any).await? {
+            self.write(Change::SweepHeld(now.as_millis())).await?;
+        }
+        Ok(())
     }
 
     fn count(&self) -> usize {

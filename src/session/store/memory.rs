@@ -16,9 +16,12 @@ use crate::session::id::SessionId;
 use crate::session::live::Session;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
+use crate::session::store::Held;
+use crate::session::store::HeldKey;
 use crate::session::store::Page;
 use crate::session::store::Store;
 use crate::session::store::StoreError;
+use crate::session::store::held::Shelf;
 use crate::session::token::TokenHash;
 use crate::session::token::TokenKey;
 use crate::session::tokens::Tokens;
@@ -34,6 +37,7 @@ const CACHED: u64 = 200_000;
 #[derive(Default)]
 pub struct Memory {
     shelves: RwLock<Shelves>,
+    held: Shelf,
 }
 
 /// Both orders grow without ever moving all they hold at once, as a hash table would: that would stop every login for
@@ -188,6 +192,28 @@ impl Store for Memory {
         let sessions: Vec<_> = behind.take(limit).map(|ByUser(session)| Arc::clone(session)).collect();
         let next = sessions.last().filter(|_| sessions.len() == limit).map(|last| Mark::of(last).write());
         Ok(Page { sessions, next })
+    }
+
+    async fn hold(
+        &self,
+        key: HeldKey,
+        held: &Held,
+        now: Timestamp,
+        room: usize,
+    ) -> Result<Created, StoreError> {
+        self.held.hold(key, held, now, room)
+    }
+
+    async fn held(&self, key: HeldKey) -> Result<Option<Held>, StoreError> {
+        self.held.held(key)
+    }
+
+    async fn take_held(&self, key: HeldKey, held: &Held) -> Result<bool, StoreError> {
+        self.held.take(key, held)
+    }
+
+    async fn sweep_held(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.held.sweep(now)
     }
 
     fn count(&self) -> usize {

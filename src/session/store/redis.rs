@@ -40,6 +40,8 @@ use crate::session::lifetime::Why;
 use crate::session::live::Session;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
+use crate::session::store::Held;
+use crate::session::store::HeldKey;
 use crate::session::store::News;
 use crate::session::store::Page;
 use crate::session::store::Store;
@@ -186,6 +188,11 @@ fn removal<'a>(
     remove
 }
 
+/// A held form as its key has it: until when, and sealed.
+fn written(held: &Held) -> Vec<u8> {
+    [&held.until.as_millis().to_be_bytes()[..], &held.sealed].concat()
+}
+
 /// The earliest moment at which a session with these tokens can be over.
 fn due(session: &Session, tokens: &Tokens) -> u64 {
     session.due(tokens, session.times().last_seen).as_millis()
@@ -318,6 +325,50 @@ impl Store for Redis {
         let all: Vec<Kept> = FromRedisValue::from_redis_value_refs(all).map_err(StoreError::new)?;
         let next = (next != b"0").then(|| Cursor::new(&next));
         Ok(Page { sessions: self.sessions(&all), next })
+    }
+
+    async fn hold(
+        &self,
+        key: HeldKey,
+        held: &Held,
+        now: Timestamp,
+        room: usize,
+    ) -> Result<Created, StoreError> {
+        let keys = &self.shared.keys;
+        let mut script = self.scripts.hold.prepare_invoke();
+        script.key(keys.form(key)).key(keys.forms()).arg(keys.prefix()).arg(written(held));
+        script.arg(millis(held.until.since(now)).max(1)).arg(held.until.as_millis()).arg(now.as_millis());
+        script.arg(room).arg(key.to_string());
+        Ok(match self.run::<u8>(&script, Again::No, PATIENCE).await? {
+            0 => Created::Done,
+            2 => Created::Full,
+            _ => Created::Exists,
+        })
+    }
+
+    async fn held(&self, key: HeldKey) -> Result<Option<Held>, StoreError> {
+        let mut script = self.scripts.held.prepare_invoke();
+        script.key(self.shared.keys.form(key)).arg(self.shared.keys.prefix());
+        let value: Option<Vec<u8>> = self.run(&script, Again::Yes, PATIENCE).await?;
+        Ok(value.as_deref().and_then(|value| value.split_first_chunk()).map(|(until, sealed)| Held {
+            until: Timestamp::from_millis(u64::from_be_bytes(*until)),
+            sealed: sealed.into(),
+        }))
+    }
+
+    async fn take_held(&self, key: HeldKey, held: &Held) -> Result<bool, StoreError> {
+        let keys = &self.shared.keys;
+        let mut take = self.scripts.take_held.prepare_invoke();
+        take.key(keys.form(key)).key(keys.forms());
+        take.arg(keys.prefix()).arg(written(held)).arg(key.to_string());
+        self.run(&take, Again::No, PATIENCE).await
+    }
+
+    async fn sweep_held(&self, now: Timestamp) -> Result<(), StoreError> {
+        let keys = &self.shared.keys;
+        let mut sweep = self.scripts.sweep_held.prepare_invoke();
+        sweep.key(keys.forms()).arg(keys.prefix()).arg(now.as_millis());
+        self.run::<u8>(&sweep, Again::Yes, LONG_PATIENCE).await.map(drop)
     }
 
     fn count(&self) -> usize {

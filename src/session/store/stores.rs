@@ -11,6 +11,8 @@ use crate::session::lifetime::Why;
 use crate::session::live::Session;
 use crate::session::store::Created;
 use crate::session::store::Cursor;
+use crate::session::store::Held;
+use crate::session::store::HeldKey;
 use crate::session::store::News;
 use crate::session::store::Page;
 use crate::session::store::Store;
@@ -132,6 +134,28 @@ impl Store for Stores {
 
     async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         with!(self, store => store.list(from, limit).await)
+    }
+
+    async fn hold(
+        &self,
+        key: HeldKey,
+        held: &Held,
+        now: Timestamp,
+        room: usize,
+    ) -> Result<Created, StoreError> {
+        with!(self, store => store.hold(key, held, now, room).await)
+    }
+
+    async fn held(&self, key: HeldKey) -> Result<Option<Held>, StoreError> {
+        with!(self, store => store.held(key).await)
+    }
+
+    async fn take_held(&self, key: HeldKey, held: &Held) -> Result<bool, StoreError> {
+        with!(self, store => store.take_held(key, held).await)
+    }
+
+    async fn sweep_held(&self, now: Timestamp) -> Result<(), StoreError> {
+        with!(self, store => store.sweep_held(now).await)
     }
 
     fn count(&self) -> usize {

@@ -4,15 +4,20 @@
 //! be removed whether its row is understood or not. What the indexes say is not trusted: it is the row, which cannot be
 //! forged, that says whose session it is and which hashes lead to it.
 
+use redb::Database;
+use redb::ReadOnlyTable;
 use redb::ReadTransaction;
+use redb::ReadableDatabase;
 use redb::ReadableTable;
 use redb::ReadableTableMetadata;
 use redb::Table;
 use redb::TableDefinition;
+use redb::TableError;
 use redb::WriteTransaction;
 
 use crate::clock::Timestamp;
 use crate::session::id::SessionId;
+use crate::session::store::Held;
 use crate::session::store::row::Rows;
 use crate::session::store::row::version_of;
 use crate::session::token::TokenHash;
@@ -31,6 +36,9 @@ pub(super) const HASHES: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::
 pub(super) const USERS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("users");
 /// The sessions in the order of the moments they are over if nobody uses them: idle or absolute, whichever is earlier.
 pub(super) const ENDS: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("ends");
+
+/// Forms that are held, by their keys: until when, and sealed. No backup has them: their time is short.
+const HELD: TableDefinition<'_, &[u8; 16], (u64, &[u8])> = TableDefinition::new("held");
 
 /// Bytes of no meaning, written to see whether the disk works.
 const TRIAL: TableDefinition<'_, (), &[u8]> = TableDefinition::new("trial");
@@ -82,6 +90,20 @@ pub(super) enum Change {
     },
     Touch(Vec<Use>),
     Remove(Vec<SessionId>),
+    Hold {
+        key: [u8; 16],
+        until: u64,
+        sealed: Vec<u8>,
+        now: u64,
+        room: u64,
+    },
+    /// Removes a form, if it is this one.
+    TakeHeld {
+        key: [u8; 16],
+        sealed: Vec<u8>,
+    },
+    /// Removes those whose time is over at this moment.
+    SweepHeld(u64),
     /// Writes so many bytes of no meaning in the place of those before.
     Try(usize),
 }
@@ -108,6 +130,7 @@ pub(super) struct Tables<'txn> {
     hashes: Table<'txn, &'static [u8; 32], u64>,
     users: Table<'txn, (&'static str, u64), ()>,
     ends: Table<'txn, (u64, u64), ()>,
+    held: Table<'txn, &'static [u8; 16], (u64, &'static [u8])>,
     trial: Table<'txn, (), &'static [u8]>,
 }
 
@@ -119,6 +142,7 @@ impl<'txn> Tables<'txn> {
             hashes: transaction.open_table(HASHES)?,
             users: transaction.open_table(USERS)?,
             ends: transaction.open_table(ENDS)?,
+            held: transaction.open_table(HELD)?,
             trial: transaction.open_table(TRIAL)?,
         })
     }
@@ -136,6 +160,9 @@ impl<'txn> Tables<'txn> {
             }
             Change::Touch(uses) => self.each(uses, |tables, one| tables.touch(one, rows)),
             Change::Remove(ids) => self.each(ids, |tables, id| tables.remove(key(*id))),
+            Change::Hold { key, until, sealed, now, room } => self.hold(key, (*until, sealed), *now, *room),
+            Change::TakeHeld { key, sealed } => self.take_held(key, sealed),
+            Change::SweepHeld(now) => self.sweep_held(*now),
             Change::Try(bytes) => {
                 self.trial.insert((), vec![0; *bytes].as_slice())?;
                 Ok(Outcome::Changed)
@@ -226,6 +253,41 @@ impl<'txn> Tables<'txn> {
         Ok(true)
     }
 
+    fn hold(
+        &mut self,
+        key: &[u8; 16],
+        form: (u64, &[u8]),
+        now: u64,
+        room: u64,
+    ) -> Result<Outcome, redb::Error> {
+        let there = self.held.get(key)?.map(|held| held.value().0);
+        if there.is_some_and(|until| until > now) {
+            return Ok(Outcome::Unchanged);
+        }
+        if there.is_none() && self.held.len()? >= room {
+            self.sweep_held(now)?;
+            if self.held.len()? >= room {
+                return Ok(Outcome::Full);
+            }
+        }
+        self.held.insert(key, form)?;
+        Ok(Outcome::Changed)
+    }
+
+    fn take_held(&mut self, key: &[u8; 16], sealed: &[u8]) -> Result<Outcome, redb::Error> {
+        let there = self.held.get(key)?.is_some_and(|held| held.value().1 == sealed);
+        if there {
+            self.held.remove(key)?;
+        }
+        Ok(Outcome::changed(there))
+    }
+
+    fn sweep_held(&mut self, now: u64) -> Result<Outcome, redb::Error> {
+        let before = self.held.len()?;
+        self.held.retain(|_, (until, _)| until > now)?;
+        Ok(Outcome::changed(self.held.len()? < before))
+    }
+
     fn entry(&self, id: u64) -> Result<Option<Entry>, redb::Error> {
         Ok(self.sessions.get(id)?.map(|stored| Entry::of(stored.value())))
     }
@@ -300,6 +362,34 @@ pub(super) fn answer(
         }
     }
     Ok(found)
+}
+
+/// The form that is held under this key.
+pub(super) fn held(database: &Database, key: [u8; 16]) -> Result<Option<Held>, redb::Error> {
+    let Some(table) = held_table(database)? else { return Ok(None) };
+    Ok(table.get(&key)?.map(|held| {
+        let (until, sealed) = held.value();
+        Held { until: Timestamp::from_millis(until), sealed: sealed.into() }
+    }))
+}
+
+/// Whether any is.
+pub(super) fn holds_any(database: &Database) -> Result<bool, redb::Error> {
+    Ok(match held_table(database)? {
+        Some(table) => !table.is_empty()?,
+        None => false,
+    })
+}
+
+type Forms = ReadOnlyTable<&'static [u8; 16], (u64, &'static [u8])>;
+
+/// A file of before there were any has no table for them until something is written.
+fn held_table(database: &Database) -> Result<Option<Forms>, redb::Error> {
+    match database.begin_read()?.open_table(HELD) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A session's id as a key.

@@ -3,6 +3,7 @@
 
 use crate::identity::user::UserName;
 use crate::session::id::SessionId;
+use crate::session::store::HeldKey;
 use crate::session::token::TokenHash;
 
 /// The names under one prefix.
@@ -14,6 +15,8 @@ use crate::session::token::TokenHash;
 /// | `t:HASH` | the id of the session that has this token |
 /// | `w:{ID}` | why a session was ended, for an hour |
 /// | `u:NAME` | the ids of a user's sessions, a set; the name of a user of an app's own login begins with its realm |
+/// | `h:KEY` | a form that is held, until it is taken out or its time is over |
+/// | `held` | the keys of these by the moments their time is over, a sorted set |
 /// | `due` | all ids by the earliest moment each can be over, a sorted set |
 ///
 /// The braces keep what belongs to a session on one node of a cluster.
@@ -56,6 +59,14 @@ impl Keys {
 
     pub(super) fn due(&self) -> String {
         format!("{}due", self.0)
+    }
+
+    pub(super) fn form(&self, key: HeldKey) -> String {
+        format!("{}h:{key}", self.0)
+    }
+
+    pub(super) fn forms(&self) -> String {
+        format!("{}held", self.0)
     }
 
     /// A key that never exists: removing it changes nothing, but only a server that takes writes does it.

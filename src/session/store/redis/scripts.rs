@@ -32,6 +32,12 @@ end
 local function keep(key, ttl)
   if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl) end
 end
+local function drop(forms, now)
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', forms, '-inf', now)) do
+    redis.call('DEL', prefix .. 'h:' .. key)
+    redis.call('ZREM', forms, key)
+  end
+end
 local function copy(list, id)
   local value = get(prefix .. 's:{' .. id .. '}')
   if not value then return false end
@@ -160,6 +166,36 @@ for place = 1, #found[2], 2 do copy(list, found[2][place]) end
 return list
 ";
 
+/// KEYS: form, forms. ARGV: prefix, value, time to live, until, now, room, key. Gives 0 for done, 1 for exists, 2 for full.
+const HOLD: &str = r"
+drop(KEYS[2], ARGV[5])
+if redis.call('EXISTS', KEYS[1]) == 1 then return 1 end
+if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[6]) then return 2 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[4], ARGV[7])
+keep(KEYS[2], tonumber(ARGV[3]))
+return 0
+";
+
+/// KEYS: form. ARGV: prefix.
+const HELD: &str = r"
+return get(KEYS[1])
+";
+
+/// KEYS: form, forms. ARGV: prefix, value, key. Gives 1 if it was there.
+const TAKE_HELD: &str = r"
+if get(KEYS[1]) ~= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[3])
+return 1
+";
+
+/// KEYS: forms. ARGV: prefix, now.
+const SWEEP_HELD: &str = r"
+drop(KEYS[1], ARGV[2])
+return 0
+";
+
 /// All of them, ready to be run.
 #[derive(Debug)]
 pub(super) struct Scripts {
@@ -173,6 +209,10 @@ pub(super) struct Scripts {
     pub(super) of_user: Script,
     pub(super) overdue: Script,
     pub(super) list: Script,
+    pub(super) hold: Script,
+    pub(super) held: Script,
+    pub(super) take_held: Script,
+    pub(super) sweep_held: Script,
 }
 
 impl Scripts {
@@ -189,6 +229,10 @@ impl Scripts {
             of_user: script(OF_USER),
             overdue: script(OVERDUE),
             list: script(LIST),
+            hold: script(HOLD),
+            held: script(HELD),
+            take_held: script(TAKE_HELD),
+            sweep_held: script(SWEEP_HELD),
         }
     }
 }
