@@ -118,6 +118,15 @@ pub struct Theme {
     pub css: Option<PathBuf>,
 }
 
+/// What it means that there is no users file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Nobody could log in.
+    Error,
+    /// Nobody logs in here by a password.
+    Nobody,
+}
+
 /// How people log in.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -127,6 +136,8 @@ pub struct Settings {
     pub same_site: SameSite,
     /// The users file.
     pub users: PathBuf,
+    /// What it means that there is none.
+    pub missing_users: Missing,
     /// Where it is kept which of its passwords were acted on.
     pub seen: PathBuf,
     /// The realms of the sites whose apps' own logins are observed.
@@ -194,7 +205,7 @@ impl Login {
         Ok(Self {
             host: settings.host.clone(),
             same_site: settings.same_site,
-            directory: Directory::open(&settings.users)?,
+            directory: Directory::open(&settings.users, settings.missing_users)?,
             seen: tokio::sync::Mutex::new(Seen::open(&settings.seen)),
             realms: settings.realms.clone(),
             sessions,

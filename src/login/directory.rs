@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use crate::identity::user::UserName;
+use crate::login::Missing;
 use crate::login::hash::Hash;
 use crate::login::pool::Busy;
 use crate::login::pool::Pool;
@@ -59,6 +60,7 @@ pub(crate) struct Replacement {
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+    missing: Missing,
     current: ArcSwap<Loaded>,
     /// Held while the file is read or written, so that our own change is never mistaken for somebody else's.
     changing: Mutex<()>,
@@ -66,12 +68,13 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// Reads the file; warnings come back beside it.
-    pub(crate) fn open(path: &Path) -> Result<Self, UsersError> {
-        let loaded = file::load(path)?;
+    pub(crate) fn open(path: &Path, missing: Missing) -> Result<Self, UsersError> {
+        let loaded = load(path, missing)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Self { path: path.to_owned(), current: ArcSwap::from_pointee(loaded), changing: Mutex::new(()) })
+        let (path, current) = (path.to_owned(), ArcSwap::from_pointee(loaded));
+        Ok(Self { path, missing, current, changing: Mutex::new(()) })
     }
 
     /// Everybody, as of now.
@@ -87,8 +90,8 @@ impl Directory {
     /// Reads the file again; nothing if it says what it said before.
     pub(crate) async fn reload(&self) -> Result<Option<Change>, UsersError> {
         let _changing = self.changing.lock().await;
-        let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || file::load(&path)).await;
+        let (path, missing) = (self.path.clone(), self.missing);
+        let read = tokio::task::spawn_blocking(move || load(&path, missing)).await;
         let loaded = match read {
             Ok(loaded) => loaded?,
             // Only a runtime that is shutting down drops the task.
@@ -137,6 +140,13 @@ impl Directory {
     }
 }
 
+fn load(path: &Path, missing: Missing) -> Result<Loaded, UsersError> {
+    match file::load(path) {
+        Err(UsersError::Missing { .. }) if missing == Missing::Nobody => Ok(Loaded::nobody()),
+        loaded => loaded,
+    }
+}
+
 /// Replaces the hash, if it is the one that is to be replaced; gives the account as it stood in the file, and as it was
 /// put there.
 fn put(document: &mut Document, replacement: &Replacement) -> Option<(Account, Account)> {
@@ -176,7 +186,7 @@ mod tests {
             format!("users:\n  alice: {{ password: '{text}', must_change: true }}\n  bob: {{ password: '{text}' }}\n"),
         )
         .unwrap();
-        let users = Directory::open(&path).unwrap();
+        let users = Directory::open(&path, Missing::Error).unwrap();
         let pool = Pool::start().unwrap();
         let new = hash();
         let replacement = |old: &Hash, new: &Hash| Replacement {
@@ -209,7 +219,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("users.yaml");
             std::fs::write(&path, line(", groups: [staff, admins]")).unwrap();
-            let users = Directory::open(&path).unwrap();
+            let users = Directory::open(&path, Missing::Error).unwrap();
             let pool = Pool::start().unwrap();
             let old = users.account(&name("alice")).unwrap().password;
             std::fs::write(&path, &edit).unwrap();
@@ -230,7 +240,7 @@ mod tests {
         let path = directory.path().join("users.yaml");
         let text = hash().text();
         std::fs::write(&path, format!("users:\n  alice: {{ password: '{text}' }}\n")).unwrap();
-        let users = Directory::open(&path).unwrap();
+        let users = Directory::open(&path, Missing::Error).unwrap();
         std::fs::write(&path, "users: [broken\n").unwrap();
         assert!(users.reload().await.is_err());
         assert!(users.account(&name("alice")).is_some());

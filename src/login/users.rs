@@ -70,7 +70,7 @@ impl Account {
 }
 
 /// All accounts, as one immutable whole.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Users {
     accounts: BTreeMap<UserName, Account>,
     /// One for each cost that a stored hash has, which no password fits.

@@ -546,6 +546,15 @@ def test_a_login_too_many_is_refused_and_leaves_nothing_of_the_app(few_seats):
     assert log_in(first, "carol").status == 302 and first.authenticated()
 
 
+def test_no_users_file_is_asked_for_where_nobody_logs_in_by_it(make_gateway, legacy, work):
+    gateway = make_gateway("app-login-alone", [site(legacy, "app")], users=work / "none.yaml", start=False)
+    del gateway.config["login"]["password"]
+    person = Person(gateway.start(), "app.test")
+    log_in(person)
+    assert told(person)["app"] == "alice"
+    assert "sys_users_reload" not in gateway.audit_text() and "users file" not in gateway.logged()
+
+
 def test_in_observe_mode_nothing_is_refused_and_sessions_begin(apps):
     person = Person(apps, "observed.test")
     for _ in range(8):

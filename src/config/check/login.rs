@@ -11,6 +11,7 @@ use crate::config::file::LoginFile;
 use crate::config::file::ThemeFile;
 use crate::config::file::site::SiteSessionFile;
 use crate::login::Attempts;
+use crate::login::Missing;
 use crate::login::Settings;
 use crate::login::Theme;
 use crate::net::Host;
@@ -45,6 +46,7 @@ pub(super) fn login(all: &File, sites: &[Site], state_dir: &Path, check: &mut Ch
         host: host(all, sites, check),
         same_site: session::same_site(&all.session),
         users: users(file, needed, check),
+        missing_users: if needed { Missing::Error } else { Missing::Nobody },
         seen: state_dir.join(SEEN),
         realms: sites.iter().filter_map(Site::realm).map(Box::from).collect(),
         attempts: Attempts {

@@ -7,6 +7,7 @@ use crate::login::Action;
 use crate::login::Answer;
 use crate::login::Attempts;
 use crate::login::Login;
+use crate::login::Missing;
 use crate::login::SessionCookie;
 use crate::login::Settings;
 use crate::login::Theme;
@@ -94,6 +95,7 @@ impl Gateway {
             host: None,
             same_site: SameSite::Lax,
             users: path.clone(),
+            missing_users: Missing::Error,
             seen: directory.path().join("users.seen"),
             realms: BTreeSet::new(),
             attempts: Attempts {
