@@ -145,7 +145,7 @@ impl Gateway {
     }
 
     async fn serve(
-        &self,
+        self: &Rc<Self>,
         visitor: &Visitor,
         exchange: &mut Exchange,
         request: Request<Incoming>,
@@ -185,7 +185,7 @@ impl Gateway {
             }
         };
         if let Some(form) = Self::marked(&site, &head) {
-            return Box::pin(self.release(exchange, (&site, form), (head, body), passage)).await;
+            return self.release_whole(exchange, (site, form), (head, body), passage).await;
         }
         match Watched::of(exchange, &site, &path, &head.headers) {
             None => self.forward(exchange, &site, (head, body), passage).await,

@@ -72,7 +72,7 @@ pub(crate) enum Audience {
 }
 
 /// One request under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) now: Timestamp,
     pub(crate) started: Instant,

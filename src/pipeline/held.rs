@@ -4,6 +4,7 @@
 //! So what it sends passes the same gate as the form would, the app's answer stands at the app's own address, and sending
 //! the page again finds nothing more to send.
 
+use std::rc::Rc;
 use std::str::FromStr;
 
 use http::HeaderValue;
@@ -135,8 +136,24 @@ impl Gateway {
         redirect(http::StatusCode::SEE_OTHER, &entrance)
     }
 
+    /// Sends on what is held. A task of its own, done to its end even if the browser leaves: at a double click it does, and
+    /// what was taken out for the first of the two must reach the app.
+    pub(crate) async fn release_whole(
+        self: &Rc<Self>,
+        exchange: &Exchange,
+        (site, form): (Rc<Site>, (HeldKey, usize)),
+        request: (Parts, Incoming),
+        passage: Passage,
+    ) -> Result<Reply, Reject> {
+        let (gateway, exchange) = (Rc::clone(self), exchange.clone());
+        let sent = tokio::task::spawn_local(async move {
+            gateway.release(&exchange, (&site, form), request, passage).await
+        });
+        sent.await.unwrap_or(Err(Reject::Fault))
+    }
+
     /// Sends on what is held, in place of what our page has sent.
-    pub(crate) async fn release(
+    async fn release(
         &self,
         exchange: &Exchange,
         (site, (key, length)): (&Site, (HeldKey, usize)),

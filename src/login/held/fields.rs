@@ -91,7 +91,7 @@ pub fn names(kind: &str, body: &[u8]) -> Result<Vec<String>, Unfit> {
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
     let parts = ["passw", "passphrase", "pwd", "cvc", "cvv"];
-    parts.iter().any(|part| name.contains(part)) || ["pass", "pin", "otp"].contains(&name.as_str())
+    parts.iter().any(|part| name.contains(part)) || ["pass", "pin", "otp", "secret"].contains(&name.as_str())
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
         let why = |kind, body: &[u8]| names(kind, body).unwrap_err();
         assert_eq!(why(PLAIN, &vec![b'a'; MOST_BYTES + 1]), Unfit::TooLarge);
         assert_eq!(why(PARTS, &multi(&[("name=\"f\"; filename=\"a.txt\"", "hello")])), Unfit::Files);
-        for secret in ["password", "new_password2", "user[passwd]", "PIN", "cvc", "pass"] {
+        for secret in ["password", "new_password2", "user[passwd]", "PIN", "cvc", "pass", "secret"] {
             assert_eq!(why(PLAIN, format!("a=1&{secret}=x").as_bytes()), Unfit::Password, "{secret}");
         }
         assert!(names(PLAIN, b"shopping=1&compass=2&tipping=3").is_ok());

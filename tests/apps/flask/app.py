@@ -5,6 +5,7 @@ It has been written for nobody's gateway. It runs with Flask's development serve
 """
 
 import os
+import secrets
 import tempfile
 import time
 from pathlib import Path
@@ -62,6 +63,10 @@ NOTE_FORM = """<p>Signed in as <b id="who">{{ name }}</b></p>
 <ul>{% for note in notes %}<li>{{ note }}</li>{% endfor %}</ul>
 <form method="post" action="/notes"><label>Note <input name="text"></label><button>Add</button></form>
 <form method="post" action="/logout"><button>Log out</button></form>"""
+
+GUEST_FORM = """<ul>{% for note in notes %}<li>{{ note }}</li>{% endfor %}</ul>
+<form method="post" action="/guestbook"><input type="hidden" name="token" value="{{ token }}">
+<label>Note <textarea name="text"></textarea></label><button>Add</button></form>"""
 
 login_manager = LoginManager(app)
 login_manager.login_view = "login"
@@ -123,6 +128,18 @@ def notes():
     NOTES.append(request.form.get("text", ""))
     flash("Noted.")
     return redirect(url_for("notes"))
+
+
+@app.route("/guestbook", methods=["GET", "POST"])
+def guestbook():
+    """A form with a token in the session, as careful apps have."""
+    if request.method == "GET":
+        session.setdefault("token", secrets.token_hex(8))
+        return page(GUEST_FORM, token=session["token"], notes=NOTES)
+    if request.form.get("token") != session.get("token"):
+        return page('<p id="no">The token does not fit.</p>'), 400
+    NOTES.append(request.form.get("text", ""))
+    return redirect(url_for("guestbook"))
 
 
 @app.route("/echo", defaults={"rest": ""}, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
