@@ -118,6 +118,8 @@ struct Plain {
     lifetime: Lifetime,
     began: Timestamp,
     seen: Timestamp,
+    /// When it was last seen, as both gateways know.
+    told: Timestamp,
     token: Arc<Token>,
     /// For one of these reasons, if at all.
     ended: Option<Vec<Why>>,
@@ -139,6 +141,13 @@ impl Plain {
 
     fn may_be_over(&self, lifetime: Lifetime, now: Timestamp) -> bool {
         self.is_over_after(Duration::ZERO, lifetime, now)
+    }
+
+    /// Whether a gateway may take it for over that has not heard of its last use, by limits that are not those of the
+    /// gateway it was used on.
+    fn may_seem_over(&self, lifetime: Lifetime, now: Timestamp) -> bool {
+        let idle = self.lifetime.shorter(&lifetime).idle();
+        self.may_be_over(lifetime, now) || now >= self.told.after(idle).after(UNHEARD)
     }
 
     fn must_be_over(&self, lifetime: Lifetime, now: Timestamp) -> bool {
@@ -196,9 +205,7 @@ impl World {
         match *step {
             Step::Advance { millis } => {
                 // Told once a second, so before more time passes than others allow for.
-                for gateway in &self.gateways {
-                    gateway.sessions.flush().await?;
-                }
+                self.tell().await?;
                 self.clock.advance(Duration::from_millis(millis));
             }
             Step::Begin { on, user, limits, replaces, brings } => {
@@ -222,7 +229,7 @@ impl World {
                 let plain = &mut self.plain[which];
                 // Whichever came first is the reason.
                 let limits =
-                    if plain.may_be_over(site_limits(0), self.clock.now()) { &LIMITS[..] } else { &[] };
+                    if plain.may_seem_over(site_limits(0), self.clock.now()) { &LIMITS[..] } else { &[] };
                 plain.ended.get_or_insert_with(|| [&[Why::Administrator], limits].concat());
                 self.browse(which, &found, false);
             }
@@ -255,6 +262,14 @@ impl World {
         Ok(())
     }
 
+    async fn tell(&mut self) -> Result<(), StoreError> {
+        for gateway in &self.gateways {
+            gateway.sessions.flush().await?;
+        }
+        self.plain.iter_mut().for_each(|plain| plain.told = plain.seen);
+        Ok(())
+    }
+
     async fn begin(
         &mut self,
         (on, user): (usize, usize),
@@ -284,6 +299,7 @@ impl World {
             lifetime,
             began: self.clock.now(),
             seen: self.clock.now(),
+            told: self.clock.now(),
             token: Arc::new(begun.token),
             ended: None,
             taken: false,
@@ -316,7 +332,7 @@ impl World {
             (Finding::Ended(why), Some(whys)) => assert!(whys.contains(why), "{which}: {why:?}"),
             // Which of the two was reached first depends on what a gateway has heard.
             (Finding::Ended(Why::Idle | Why::Absolute), None) => {
-                assert!(plain.may_be_over(lifetime, now), "{which} is over before its end");
+                assert!(plain.may_seem_over(lifetime, now), "{which} is over before its end");
                 plain.ended = Some(LIMITS.to_vec());
             }
             // A gateway that never knew it, or not by this id, has nothing to say.
@@ -330,7 +346,7 @@ impl World {
         let (now, plain) = (self.clock.now(), &mut self.plain[which]);
         let active = |found: &Finding| matches!(found, Finding::Active(_));
         if plain.ended.is_none() && !(active(one) && active(other)) {
-            assert!(plain.may_be_over(site_limits(0), now), "{which}: {one:?} and {other:?}");
+            assert!(plain.may_seem_over(site_limits(0), now), "{which}: {one:?} and {other:?}");
             plain.ended = Some(LIMITS.to_vec());
             return;
         }
