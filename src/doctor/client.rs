@@ -82,7 +82,7 @@ pub(crate) enum Trouble {
     #[error("no request is left")]
     NoneLeft,
     /// It would have gone to another host.
-    #[error("it is on another host")]
+    #[error("it is on another host, or on another port or scheme of this one")]
     OtherHost,
     /// Nobody took the connection.
     #[error("cannot connect: {0}")]
@@ -99,6 +99,14 @@ pub(crate) enum Trouble {
     /// The request cannot be written.
     #[error("the request cannot be written")]
     BadRequest,
+    /// It is busy, broken, or has had enough of us.
+    #[error("it answers {0}: wait a while, and see that nothing in front of it limits requests")]
+    NotNow(u16),
+    /// A login that worked before does not any more.
+    #[error(
+        "logging in worked at first and does not now: the site may allow one session a user, or slow logins down"
+    )]
+    NotInAgain,
 }
 
 /// Asks.

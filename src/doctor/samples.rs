@@ -22,6 +22,9 @@ pub(crate) struct Comparison {
 /// Ids that count are further apart than this on a busy site only.
 const LARGEST_STEP: u128 = 100_000;
 
+/// From so many samples on, a position at which all are the same is a fixed one: with fewer it may be chance.
+const TELLING: usize = 5;
+
 /// Below so many samples, characters that did not come up tell nothing.
 const ENOUGH_FOR_FREQUENCIES: usize = 16;
 
@@ -33,14 +36,21 @@ impl Comparison {
         sorted.sort_unstable();
         sorted.dedup();
         let step = step(ids);
-        let alphabet = alphabet(ids);
         let positions = positions(ids);
+        // What stands in every id, such as a prefix, says nothing of what the rest is made of.
+        let varying = positions.iter().flatten().filter(|seen| ids.len() < TELLING || seen.len() > 1);
+        let alphabet = match &positions {
+            Some(_) => alphabet(&varying.flatten().copied()),
+            None => alphabet(&ids.iter().flat_map(|id| id.chars())),
+        };
         let fixed = match &positions {
-            Some(positions) if ids.len() > 1 => positions.iter().filter(|seen| seen.len() == 1).count(),
+            Some(positions) if ids.len() >= TELLING => {
+                positions.iter().filter(|seen| seen.len() == 1).count()
+            }
             Some(_) | None => 0,
         };
         let of_position = |seen: &Vec<char>| match seen.len() {
-            1 if ids.len() > 1 => 0.0,
+            1 if ids.len() >= TELLING => 0.0,
             distinct => bits_at_most(distinct, ids.len(), alphabet),
         };
         let bits = match (&positions, step) {
@@ -70,8 +80,8 @@ fn step(ids: &[&str]) -> Option<u128> {
 type Alphabet = fn(char) -> bool;
 
 /// The size of the smallest usual alphabet that all characters are of.
-fn alphabet(ids: &[&str]) -> usize {
-    let all = |of: Alphabet| ids.iter().flat_map(|id| id.chars()).all(of);
+fn alphabet(chars: &(impl Iterator<Item = char> + Clone)) -> usize {
+    let all = |of: Alphabet| chars.clone().all(of);
     let alphabets: [(Alphabet, usize); 6] = [
         (|char| char.is_ascii_digit(), 10),
         (|char| matches!(char, '0'..='9' | 'a'..='f'), 16),
@@ -172,6 +182,21 @@ mod tests {
         let ids: Vec<_> = (0..5).map(|n| format!("srv01-2026-{:04}", 7919 * (n + 1) % 10_000)).collect();
         let seen = compare(&ids);
         assert!(seen.fixed >= 11 && seen.bits < 27.0, "{seen:?}");
+    }
+
+    #[test]
+    fn a_prefix_makes_nothing_more_unguessable() {
+        let ids: Vec<_> =
+            (0..5).map(|_| format!("user-{:012x}", u64::from_le_bytes(random()) >> 16)).collect();
+        let seen = compare(&ids);
+        assert!(seen.bits <= 48.5, "{seen:?}");
+    }
+
+    #[test]
+    fn chance_makes_no_position_of_few_ids_a_fixed_one() {
+        let seen = Comparison::of(&["0123456789abcdef0123456789abcdef", "0f1e2d3c4b5a69788796a5b4c3d2e1f0"]);
+        let seen = seen.unwrap();
+        assert!(seen.fixed == 0 && seen.bits > 127.0, "{seen:?}");
     }
 
     #[test]

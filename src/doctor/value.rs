@@ -83,6 +83,10 @@ fn token(text: &str) -> Option<Meaning> {
     let mut parts = text.split('.');
     let (head, claims, _signature) = (parts.next()?, parts.next()?, parts.next()?);
     let head = json(&base64(head)?)?;
+    if head.get("enc").is_some() {
+        // Encrypted (RFC 7516): nothing in it can be read.
+        return None;
+    }
     let algorithm = head.get("alg")?.as_str()?;
     let claims = base64(claims).and_then(|claims| json(&claims)).unwrap_or(Value::Null);
     let known = algorithm.bytes().all(|byte| byte.is_ascii_alphanumeric()) && algorithm.len() <= 12;
@@ -102,6 +106,8 @@ fn signed(text: &str) -> Option<Meaning> {
         return Some(Meaning::Readable { form: "packed and signed, not sealed (Flask)", names: Vec::new() });
     } else if text.matches('.').count() == 2 {
         ("signed and not sealed (Flask)", text.split('.').next()?)
+    } else if text.starts_with('.') && text.matches(':').count() == 2 {
+        return Some(Meaning::Readable { form: "packed and signed, not sealed (Django)", names: Vec::new() });
     } else if text.matches(':').count() == 2 && !text.starts_with('{') {
         ("signed and not sealed (Django)", text.split(':').next()?)
     } else {
@@ -277,6 +283,17 @@ mod tests {
         for value in [flask, "eyJ1c2VyIjoibm9yYSJ9"] {
             assert!(!says(value).contains("nora"));
         }
+    }
+
+    #[test]
+    fn what_is_sealed_is_told_from_what_is_packed() {
+        // {"alg":"dir","enc":"A256GCM"}
+        assert_eq!(says("eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..aXZpdml2aXY.c2VhbGVk.dGFndGFndGFn"), "");
+        let packed = ".eJxVjDsOwjAQBe_iGlm7tuMPJT1nsPbjkABKpHwqxN2RpRTQvpl5b1No39p8aFvLqGxuDoy5:1tY3Zq:4v6Jk0mYt2sQp8wR1bN5cV7dLxE";
+        assert_eq!(
+            says(packed),
+            "it is packed and signed, not sealed (Django): anybody who has the cookie reads its contents"
+        );
     }
 
     #[test]

@@ -474,3 +474,25 @@ logout: { action: /out, method: GET }
     assert len(seen) == look.report["requests"] <= 250
     assert {request.one("Host") for request in seen} == {f"127.0.0.1:{recorder.port}"}
     assert {request.target for request in seen if request.method == "POST"} == {"/login"}
+
+
+def test_a_password_goes_to_no_other_port(recorder, tmp_path):
+    other = Recorder()
+    try:
+        for name, action in (("page", f"{other.upstream}/login"), ("path", "/login")):
+            form = f"<form method=post action='{action}'><input name=user><input type=password name=password></form>"
+            body = answer(headers=[HTML], body=form.encode())
+            recorder.on(f"/{name}", lambda client, _, body=body: client.sendall(body))
+        recorder.on("/inside", lambda client, _: client.sendall(answer("403 Forbidden", [HTML], b"")))
+        recorder.on("/login", lambda client, _: client.sendall(answer("403 Forbidden", [HTML], b"")))
+        for name, says in (("page", "it is on another host"), ("path", "the login did not open the private page")):
+            text = f"""
+login: {{ page: /{name}, user: {{ field: user, value: a }}, password: {{ field: password, file: password }} }}
+private: {{ page: /inside }}
+"""
+            arguments = ("doctor", recorder.upstream, "--active", "--recipe", recipe(tmp_path, text))
+            done = run(*arguments, check=False)
+            assert done.returncode == 1 and says in done.stderr, done.stderr
+        assert other.since(0) == []
+    finally:
+        other.close()

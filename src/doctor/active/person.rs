@@ -122,7 +122,11 @@ impl Person {
             .shows
             .as_ref()
             .is_none_or(|shows| memchr::memmem::find(&visit.answer.body, shows.as_bytes()).is_some());
-        Ok(((200..300).contains(&visit.answer.status) && shown, visit))
+        match visit.answer.status {
+            // Whoever is sent away for a while is neither in nor out.
+            429 | 500.. => Err(Trouble::NotNow(visit.answer.status)),
+            status => Ok(((200..300).contains(&status) && shown, visit)),
+        }
     }
 
     /// Whether the page that needs the login is shown.
@@ -149,6 +153,8 @@ impl Person {
             (None, Some(form)) => base.join(&form.action).ok(),
             (None, None) => Some(own.clone()),
         };
+        // The password goes to no other port, and not from https to http.
+        let action = action.filter(|action| action.origin() == own.origin());
         let mut fields = hidden(form);
         let mut ask = from(Ask::get(action.ok_or(Trouble::OtherHost)?), base, origin);
         if let Some((value, place)) = page.as_ref().and_then(|page| self.token(login, page)) {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use http::HeaderName;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::crypto::Secret;
 
@@ -111,7 +112,7 @@ struct LoginFile {
     #[serde(default)]
     format: Format,
     user: UserFile,
-    password: PasswordFile,
+    password: PasswordGiven,
     #[serde(default)]
     fields: BTreeMap<String, String>,
     token: Option<TokenFile>,
@@ -126,10 +127,27 @@ struct UserFile {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PasswordFile {
+struct PasswordPlace {
     field: String,
     file: Option<PathBuf>,
     env: Option<String>,
+}
+
+/// Whatever stands there: an error must not print it, since it may be the password.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum PasswordGiven {
+    Place(PasswordPlace),
+    Other(IgnoredAny),
+}
+
+impl PasswordGiven {
+    fn field(&self) -> &str {
+        match self {
+            Self::Place(place) => &place.field,
+            Self::Other(_) => "",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -184,7 +202,7 @@ impl Recipe {
                 action: login.action.map(path).transpose()?,
                 format: login.format,
                 fields,
-                password: (login.password.field, password),
+                password: (login.password.field().to_owned(), password),
                 token: login.token.map(token).transpose()?,
             },
             private: Private { page: path(file.private.page)?, shows: file.private.shows },
@@ -205,11 +223,15 @@ fn path(text: String) -> Result<String, RecipeError> {
 }
 
 fn password(
-    file: &PasswordFile,
+    given: &PasswordGiven,
     folder: &Path,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Secret<String>, RecipeError> {
-    match (&file.file, &file.env) {
+    let (file, env) = match given {
+        PasswordGiven::Place(place) => (&place.file, &place.env),
+        PasswordGiven::Other(_) => (&None, &None),
+    };
+    match (file, env) {
         (Some(name), None) => {
             let name = folder.join(name);
             let text = fs::read_to_string(&name)
@@ -283,16 +305,17 @@ logout: { page: /notes, action: /logout }
     #[test]
     fn what_is_wrong_is_said_with_what_to_write() {
         for (from, to, says) in [
-            ("env: NORA", "value: pw", "unknown field `value`"),
+            ("env: NORA", "value: pw", "`file: NAME`, or `env: VARIABLE`"),
             ("env: NORA", "env: OTTO", "no variable `OTTO`"),
             ("env: NORA", "file: pw.txt", "the password in /nowhere/pw.txt"),
+            ("{ field: secret, env: NORA }", "hunter2", "`file: NAME`, or `env: VARIABLE`"),
             (", env: NORA", "", "`file: NAME`, or `env: VARIABLE`"),
             ("page: /login", "page: https://evil.example/login", "is no path of the site"),
             ("page: /login", "page: //evil.example/login", "is no path of the site"),
             ("cookie: csrftoken, ", "", "where it comes from"),
         ] {
             let error = parse(&WHOLE.replace(from, to)).unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
+            assert!(error.contains(says) && !error.contains("hunter2"), "{error}");
         }
     }
 }

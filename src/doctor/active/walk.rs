@@ -134,9 +134,9 @@ impl<'a> Walk<'a> {
         jar.put(&name, &planted);
         self.bob = Person::with(jar.clone());
         self.bob.log_in(&mut self.site, &self.recipe.login, Origin::Own).await?;
-        acted.planted_kept = Some(self.bob.jar.get(&name) == Some(&planted));
-        acted.planted_opens = Some(Person::with(jar).is_in(&mut self.site, &self.recipe.private).await?);
         if self.bob.is_in(&mut self.site, &self.recipe.private).await? {
+            acted.planted_kept = Some(self.bob.jar.get(&name) == Some(&planted));
+            acted.planted_opens = Some(Person::with(jar).is_in(&mut self.site, &self.recipe.private).await?);
             acted.note_sample(&self.bob.jar);
             acted.two_at_once = Some(self.ann_is_in().await?);
         }
@@ -145,6 +145,7 @@ impl<'a> Walk<'a> {
 
     /// The session elsewhere: in another browser, and in an address.
     async fn replay(&mut self, acted: &mut Acted) -> Result<(), Trouble> {
+        self.stay_in().await?;
         let mut other = self.ann.in_another_browser();
         acted.other_browser = Some(other.is_in(&mut self.site, &self.recipe.private).await?);
         self.stay_in().await?;
@@ -203,6 +204,7 @@ impl<'a> Walk<'a> {
     /// Logging out, and the old session afterwards.
     async fn log_out(&mut self, acted: &mut Acted) -> Result<(), Trouble> {
         let Some(logout) = &self.recipe.logout else { return Ok(()) };
+        self.stay_in().await?;
         let before = self.ann.jar.clone();
         self.ann.log_out(&mut self.site, logout, Origin::Own).await?;
         let still_in = self.ann_is_in().await?;
@@ -220,12 +222,15 @@ impl<'a> Walk<'a> {
         self.ann.is_in(&mut self.site, &self.recipe.private).await
     }
 
-    /// Whether she is still in; if not, she is again afterwards.
+    /// Whether she is still in; if not, she is again afterwards: what comes then proves something only if she was.
     async fn stay_in(&mut self) -> Result<bool, Trouble> {
         let is_in = self.ann_is_in().await?;
         if !is_in {
             self.ann = Person::default();
             self.ann.log_in(&mut self.site, &self.recipe.login, Origin::Own).await?;
+            if !self.ann_is_in().await? {
+                return Err(Trouble::NotInAgain);
+            }
         }
         Ok(is_in)
     }

@@ -92,38 +92,40 @@ fn new_id(acted: &Acted) -> Finding {
         (Some(false), Some(true)) => check
             .is(Status::Fail, "the id from before the login opens the private page too")
             .seen(format!("the private page was open with `{}` as it was before the login", name(acted))),
-        (Some(false), Some(false) | None) => check.passes(),
+        (Some(false), Some(false)) => check.passes(),
+        (Some(false), None) => check.skipped(NOT_TRIED),
     }
 }
 
 fn planted(acted: &Acted) -> Finding {
     let check = &active::LOGIN_PLANTED_ID;
     match (acted.planted_kept, acted.planted_opens) {
-        (None, _) => check.skipped("no cookie was found that is the session"),
+        (None, _) if acted.session.is_none() => check.skipped("no cookie was found that is the session"),
+        (None, _) | (_, None) => check.skipped(NOT_TRIED),
         (_, Some(true)) => check
             .is(
                 Status::Fail,
                 "a session that was planted in a browser is logged in with it: whoever planted it is in too",
             )
             .seen(format!("the private page was open with the made-up `{}` alone", name(acted))),
-        (Some(true), _) => check
+        (Some(true), Some(false)) => check
             .is(Status::Warn, "a made-up id stays in the browser at login, though it opens nothing by itself")
             .seen(format!("`{}` still had the made-up value", name(acted))),
-        (Some(false), _) => check.passes(),
+        (Some(false), Some(false)) => check.passes(),
     }
 }
 
 fn logout_ends(acted: &Acted) -> Finding {
     let check = &active::LOGOUT_ENDS;
     match (acted.still_in, acted.old_opens) {
-        (None, _) => check.skipped(NOT_TRIED),
+        (None, _) | (Some(false), None) => check.skipped(NOT_TRIED),
         (Some(true), _) => check
             .is(Status::Fail, "after logging out, the browser is still in")
             .seen("after the recipe's logout, the private page was open; see that its `action` and `page` are right"),
         (Some(false), Some(true)) => check
             .is(Status::Fail, "logout only forgets the cookie: the session lives on, and whoever has a copy is still in")
             .seen("after logout, the private page was open with the cookies from before it"),
-        (Some(false), Some(false) | None) => check.passes(),
+        (Some(false), Some(false)) => check.passes(),
     }
 }
 

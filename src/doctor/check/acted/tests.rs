@@ -46,10 +46,14 @@ fn every_check_comes_to_something_once() {
 
 #[test]
 fn each_fault_is_found_by_its_check() {
-    use Status::{Fail, Info, Warn};
+    use Status::{Fail, Info, Skip, Warn};
     let yes = Some(true);
     for (acted, by, expected) in [
         (Acted { kept_id: yes, ..well() }, &active::LOGIN_NEW_ID, Fail),
+        (Acted { old_id_opens: None, ..well() }, &active::LOGIN_NEW_ID, Skip),
+        (Acted { planted_kept: None, ..well() }, &active::LOGIN_PLANTED_ID, Skip),
+        (Acted { planted_opens: None, ..well() }, &active::LOGIN_PLANTED_ID, Skip),
+        (Acted { old_opens: None, ..well() }, &active::LOGOUT_ENDS, Skip),
         (Acted { old_id_opens: yes, ..well() }, &active::LOGIN_NEW_ID, Fail),
         (Acted { planted_opens: yes, ..well() }, &active::LOGIN_PLANTED_ID, Fail),
         (Acted { planted_kept: yes, ..well() }, &active::LOGIN_PLANTED_ID, Warn),
