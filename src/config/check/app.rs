@@ -3,6 +3,14 @@
 use http::HeaderName;
 use http::HeaderValue;
 use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use http::header::CONNECTION;
+use http::header::CONTENT_LENGTH;
+use http::header::CONTENT_TYPE;
+use http::header::DATE;
+use http::header::SERVER;
+use http::header::TRANSFER_ENCODING;
+use http::header::VARY;
 
 use crate::access::path::CanonicalPath;
 use crate::access::path::Pattern;
@@ -62,6 +70,17 @@ pub(super) fn login(
     if let Some(given) = &file.success {
         prove(&app, given.at, check);
     }
+    if let Some(given) = user.and_then(|user| user.field.as_ref()).filter(|given| is_password(&given.value.0))
+    {
+        check.findings.error(
+            given.at,
+            format!(
+                "`login.app.user.field`: `{}` names a password, which would be everybody's name",
+                given.value.0
+            ),
+            "name the field in which people type who they are, such as `username`",
+        );
+    }
     if let Some(given) =
         file.page.as_ref().filter(|given| given.value.0.trim_end_matches('/') == mount.trim_end_matches('/'))
     {
@@ -84,6 +103,18 @@ pub(super) fn logout(given: &Given<LogoutFile>, mount: &str, check: &mut Check<'
     }
     let paths: Vec<Pattern> =
         written.value.values.iter().filter_map(|given| path("logout", Some(given), mount, check)).collect();
+    for given in &written.value.values {
+        if given.value.0.trim_end_matches('/') == mount.trim_end_matches('/') {
+            check.findings.error(
+                given.at,
+                format!(
+                    "`logout`: `{}` is the front page: whoever opens it would be logged out",
+                    given.value.0
+                ),
+                "name the path that the app's logout link leads to, such as `/logout`",
+            );
+        }
+    }
     let tell_app = file.tell_app.as_ref().map_or(TellApp::Off, |given| given.value);
     (!paths.is_empty()).then_some(AppLogout { paths, tell_app })
 }
@@ -254,6 +285,49 @@ fn field(given: &Given<Text>, check: &mut Check<'_>) -> Option<(HeaderName, Opti
     None
 }
 
+/// Whether a form's field of this name holds a password.
+fn is_password(field: &str) -> bool {
+    let field = field.to_lowercase();
+    ["password", "passwd", "passwort", "pwd"].iter().any(|word| field.contains(word))
+        || ["pass", "secret"].contains(&&*field)
+}
+
+/// Whether every answer has such a field, whatever it says.
+fn is_in_any(name: &HeaderName) -> bool {
+    [CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, SERVER, TRANSFER_ENCODING, VARY]
+        .contains(name)
+}
+
+/// What apps say of a login that fails, too, is no success: a wrong password would begin a session.
+fn tell_apart(rule: &Success, at: At, check: &mut Check<'_>) {
+    let body = !rule.json.is_empty();
+    if rule.header.as_ref().is_some_and(|(name, value)| value.is_none() && is_in_any(name)) {
+        check.findings.error(
+            at,
+            "`login.app.success.header`: every answer has such a header, also one that says no".to_owned(),
+            "name one that the app sends after a login that succeeds and no other, or say its value",
+        );
+    }
+    if body || !rule.location.is_empty() || rule.header.is_some() {
+        return;
+    }
+    let pages = rule.status.iter().any(StatusCode::is_success);
+    if pages && rule.set_cookie.is_none() {
+        check.findings.warning(
+            Some(at),
+            "`login.app.success`: many apps answer 200 to a wrong password too, with the form once more".to_owned(),
+            "try a wrong password and look at the answer; where that is 200, ask for a `location`, a header or `json`",
+        );
+    }
+    if rule.status.is_empty() && rule.set_cookie.is_some() {
+        check.findings.warning(
+            Some(at),
+            "`login.app.success`: many apps set that cookie at a wrong password too".to_owned(),
+            "try one and look at the answer; add the `status` of a login that succeeds, such as `status: 302`",
+        );
+    }
+}
+
 /// What is asked for must be something, and possible together.
 fn prove(app: &AppLogin, at: At, check: &mut Check<'_>) {
     let rule = &app.success;
@@ -265,6 +339,7 @@ fn prove(app: &AppLogin, at: At, check: &mut Check<'_>) {
         );
         return;
     }
+    tell_apart(rule, at, check);
     let redirects = |status: &StatusCode| status.is_redirection();
     let named = !rule.status.is_empty();
     if named && !rule.location.is_empty() && !rule.status.iter().any(redirects) {
