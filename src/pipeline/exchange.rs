@@ -149,6 +149,13 @@ impl Exchange {
         self.known = Some(known);
     }
 
+    /// Goes on as if nobody had been known: for what the app is to judge by itself.
+    pub(crate) fn part(&mut self) {
+        self.presence = Presence::Anonymous;
+        self.known = None;
+        self.next_id = None;
+    }
+
     /// What the app is told of the session's user.
     pub(crate) fn values(&self) -> Option<&Values> {
         self.known.as_ref().map(|known| &known.values)

@@ -55,6 +55,9 @@ impl Gateway {
             head.headers.remove(header::ACCEPT_ENCODING);
         }
         exchange.outlives_session = true;
+        let asks = site.mode == Mode::Enforce && form.is_some();
+        let expired =
+            if asks { self.forget_known(exchange, (site, app), &mut head).await? } else { Vec::new() };
         let exchange = &*exchange;
         let login = &self.shared.login;
         let mut sent = match self.send(exchange, site, (head, body), passage).await {
@@ -76,7 +79,9 @@ impl Gateway {
             self.not_entered(&caller, &attempt, (yes, sent.status()));
             None
         };
-        self.enter(exchange, (site, &caller), (sent, protected), entered).await
+        let mut reply = self.enter(exchange, (site, &caller), (sent, protected), entered).await?;
+        reply.expired.splice(0..0, expired);
+        Ok(reply)
     }
 
     /// Counts what names a user to the login in its address, as apps take it that do not tell it from a form: no session

@@ -4,7 +4,9 @@
 //! from its login, to where our gate sends them back. So it is asked once more as if by somebody it never saw; and what it
 //! knew them by is gone, so that whoever logs in next is not taken for them.
 
+use http::HeaderValue;
 use http::Method;
+use http::Uri;
 use http::header;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -23,6 +25,7 @@ use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
 use crate::route::AppLogin;
 use crate::route::Site;
+use crate::route::UserSource;
 use crate::session::SameSite;
 
 impl Gateway {
@@ -62,6 +65,43 @@ impl Gateway {
         let cookies = self.take_out(exchange, sent.kept.take(), sent.headers_mut()).await;
         let reply = self.deliver(exchange, site, sent, false)?;
         Ok(Reply { cookies, expired, ..reply })
+    }
+}
+
+impl Gateway {
+    /// Has the app see somebody it does not know in an attempt to log in, and gives the lines that delete what it knew them
+    /// by.
+    ///
+    /// Many apps send whoever is logged in away from their login, whatever is typed there: that would be a success for any
+    /// name. So the app is asked for its login page with the same cookies first. Where the answer says who it is, that
+    /// tells.
+    pub(super) async fn forget_known(
+        &self,
+        exchange: &mut Exchange,
+        (site, app): (&Site, &AppLogin),
+        head: &mut Parts,
+    ) -> Result<Vec<HeaderValue>, Reject> {
+        if app.user != UserSource::Form || !head.headers.contains_key(header::COOKIE) {
+            return Ok(Vec::new());
+        }
+        let mut question = head.clone();
+        question.method = Method::GET;
+        question.uri = Uri::try_from(app.entrance("/")).map_err(|_unfit| Reject::BadTarget)?;
+        for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT]
+        {
+            question.headers.remove(name);
+        }
+        let passage = Passage { permit: Permit::to_log_in(), protected: false, resubmits: false };
+        let sent = self.send(exchange, site, (question, RequestBody::Empty), passage).await?;
+        if leads_away(exchange, (site, app), &sent).is_none() {
+            return Ok(Vec::new());
+        }
+        drop(sent);
+        let mut expired = self.leftovers(&head.headers, |_| true);
+        expired.extend(self.visitors_leftovers(&head.headers));
+        head.headers.remove(header::COOKIE);
+        exchange.part();
+        Ok(expired)
     }
 }
 

@@ -20,6 +20,8 @@ class Legacy(Recorder):
         self.made = 0
         # Whether it gives a new id at login, as careful apps do.
         self.renews = True
+        # Whether it sends those it knows away from its login, whatever they type there.
+        self.sends_known_away = False
         for path in ("/login", "/api/login", "/Login", "/big/login"):
             self.on(path, self._login)
         self.on("/logout", self._logout)
@@ -50,6 +52,8 @@ class Legacy(Recorder):
                 return answer(client, seen, 302, ("Location", "/"))
             new = [] if self.sid(seen) else [("Set-Cookie", f"sid={self.new_session()}; Path=/")]
             return answer(client, seen, 200, ("Content-Type", "text/html"), *new, body=FORM)
+        if self.sends_known_away and self.user(seen):
+            return answer(client, seen, 302, ("Location", "/"))
         if "json" in " ".join(seen.all("Content-Type")):
             fields = json.loads(seen.body)
         else:
