@@ -91,7 +91,7 @@ pub fn takes(status: StatusCode, headers: &HeaderMap) -> bool {
         && is_html(headers)
         && headers.get_all(header::CONTENT_ENCODING).iter().all(plain)
         && !headers.contains_key(header::CONTENT_RANGE)
-        && !says(headers, &header::CONTENT_DISPOSITION, "attachment")
+        && headers.get_all(header::CONTENT_DISPOSITION).iter().all(is_inline)
         && !says(headers, &header::CACHE_CONTROL, "no-transform")
 }
 
@@ -138,10 +138,16 @@ fn has_ascii(charset: &str) -> bool {
     BEGINNINGS.iter().any(|beginning| charset.starts_with(beginning))
 }
 
+/// Whether an answer is to be shown: any other disposition is an attachment (RFC 6266 §4.2).
+fn is_inline(line: &HeaderValue) -> bool {
+    let kind = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"inline")
+}
+
 fn says(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
-    let mut words = lines.flat_map(|line| line.split([',', ';'])).map(str::trim);
-    words.any(|found| found.eq_ignore_ascii_case(word))
+    let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let mut words = lines.flat_map(|line| line.split(|byte| b",;".contains(byte))).map(<[u8]>::trim_ascii);
+    words.any(|found| found.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Says in the head of a page that `more` bytes are appended to it. With a `mark` it keeps validators; without, what is

@@ -40,17 +40,19 @@ pub enum Nonces {
 }
 
 /// Widens the policies of an answer as far as `needs` asks. Nothing, and nothing is changed, if the page is in a sandbox
-/// where the script could do nothing.
+/// where the script could do nothing, or has a policy that cannot be read.
 pub fn admit(headers: &mut HeaderMap, needs: &Needs<'_>, nonces: Nonces) -> Option<Admitted> {
     if !headers.contains_key(CONTENT_SECURITY_POLICY)
         && !headers.contains_key(CONTENT_SECURITY_POLICY_REPORT_ONLY)
     {
         return Some(Admitted::default());
     }
-    if policies(headers, &CONTENT_SECURITY_POLICY).any(|policy| is_shut(&policy)) {
+    let names = [CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY];
+    // Browsers read what we cannot.
+    let unread = names.iter().flat_map(|name| headers.get_all(name)).any(|line| line.to_str().is_err());
+    if unread || policies(headers, &CONTENT_SECURITY_POLICY).any(|policy| is_shut(&policy)) {
         return None;
     }
-    let names = [CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY];
     let first_nonce = |name| policies(headers, name).find_map(|policy| policy.nonce().map(str::to_owned));
     let nonce = match nonces {
         Nonces::Fresh => names.iter().find_map(first_nonce),

@@ -58,13 +58,17 @@ pub fn mark(before: Before) -> String {
     format!("{}.{}.{}", *VERSION, before.idle.as_secs(), before.absolute.as_secs())
 }
 
+/// A comment to whoever reads a page, and the end of a tag that a page has left open, whatever in it: else that tag would
+/// be one with ours, and have its nonce.
+const CLOSES: &str = "<!-- \"'> -->";
+
 /// The line that loads the script from `address`, of an even number of bytes: a whole one, since a page may say that its
 /// own paths begin elsewhere (`<base>`). `nonce` must be of base64 characters; `hashed` has the browser compare the script
 /// with its hash.
 pub fn line(before: Before, address: &str, nonce: Option<&str>, hashed: bool) -> Bytes {
     let (idle, absolute) = (before.idle.as_secs(), before.absolute.as_secs());
     let mut line = format!(
-        "\n<script src=\"{address}?v={}\" data-idle=\"{idle}\" data-absolute=\"{absolute}\"",
+        "\n{CLOSES}<script src=\"{address}?v={}\" data-idle=\"{idle}\" data-absolute=\"{absolute}\"",
         *VERSION
     );
     // Writing to a String cannot fail.
@@ -116,8 +120,10 @@ mod tests {
     fn the_line_loads_this_version_with_what_the_policy_wants() {
         let address = "https://app.example/.vestibule/warning.js";
         let (plain, full) = (line(BEFORE, address, None, false), line(BEFORE, address, Some("abc="), true));
-        let start =
-            format!("\n<script src=\"{address}?v={}\" data-idle=\"120\" data-absolute=\"300\"", *VERSION);
+        let start = format!(
+            "\n{CLOSES}<script src=\"{address}?v={}\" data-idle=\"120\" data-absolute=\"300\"",
+            *VERSION
+        );
         assert_eq!(text(&plain).trim_end(), format!("{start} defer></script>"));
         let more = format!(" nonce=\"abc=\" integrity=\"{}\" defer></script>", hash());
         assert_eq!(text(&full).trim_end(), format!("{start}{more}"));

@@ -45,7 +45,7 @@ def sites(app, **session):
 
 @pytest.fixture(scope="module")
 def holding(make_gateway, app):
-    return make_gateway("held", sites(app), session={"store": "memory", "max_per_user": 1000})
+    return make_gateway("held-forms", sites(app), session={"store": "memory", "max_per_user": 1000})
 
 
 def idled_out(gateway, name="bob", host="rec.test"):

@@ -105,6 +105,10 @@ fn only_pages_that_are_shown_take_it() {
         (&[("content-disposition", "inline; filename=a.html")], true),
         (&[("content-disposition", "Attachment; filename=a.html")], false),
         (&[("content-disposition", "inline; filename=attachment.html")], true),
+        (&[("content-disposition", "attachment; filename=\"übung.html\"")], false),
+        (&[("content-disposition", "\"attachment\"")], false),
+        (&[("content-disposition", "form-data; name=x")], false),
+        (&[("cache-control", "x=\"ü\", no-transform")], false),
         (&[("cache-control", "private, max-age=5")], true),
         (&[("cache-control", "no-cache, No-Transform")], false),
     ] {
