@@ -59,8 +59,9 @@ pub fn mark(before: Before) -> String {
 }
 
 /// A comment to whoever reads a page, and the end of a tag that a page has left open, whatever in it: else that tag would
-/// be one with ours, and have its nonce.
-const CLOSES: &str = "<!-- \"'> -->";
+/// be one with ours, and have its nonce. In a script that was left open it is no whole comment, so that such a one runs as
+/// little as without us.
+const CLOSES: &str = "<!--\n\"'> -->";
 
 /// The line that loads the script from `address`, of an even number of bytes: a whole one, since a page may say that its
 /// own paths begin elsewhere (`<base>`). `nonce` must be of base64 characters; `hashed` has the browser compare the script

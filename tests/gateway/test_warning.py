@@ -21,7 +21,7 @@ from support.waiting import wait_until
 from support.wire import head
 
 EXTEND = "/.vestibule/session/extend"
-LINE = re.compile(rb'\n<!-- "\'> --><script src="https://[^/"]+(/\.vestibule/warning\.js\?v=[0-9a-f]{16})" data-idle="(\d+)" data-absolute="(\d+)"([^>]*) defer></script>\n\n?$')
+LINE = re.compile(rb'\n<!--\n"\'> --><script src="https://[^/"]+(/\.vestibule/warning\.js\?v=[0-9a-f]{16})" data-idle="(\d+)" data-absolute="(\d+)"([^>]*) defer></script>\n\n?$')
 PAGE = b"<!doctype html><title>A page</title><p>Text</p>"
 HTML = "Content-Type: text/html; charset=utf-8"
 
