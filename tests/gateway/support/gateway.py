@@ -143,10 +143,15 @@ class Gateway:
             return []
         return [json.loads(line) for line in self.audit.read_text("utf-8").splitlines() if line.strip()]
 
-    def wait_event(self, name, within=5.0):
-        """Waits for an audit line that mentions `name`, and returns the last such line."""
-        wait_until(lambda: name in self.audit_text(), f"audit event {name}", within)
-        return [line for line in self.audit_text().splitlines() if name in line][-1]
+    def wait_event(self, *words, within=5.0):
+        """Waits for an audit line that has all of `words`, and returns the last such line. An event that came before,
+        from another test, is told apart by a word of its own."""
+
+        def lines():
+            return [line for line in self.audit_text().splitlines() if all(word in line for word in words)]
+
+        wait_until(lines, f"audit event {' '.join(words)}", within)
+        return lines()[-1]
 
     def audit_text(self):
         return self.audit.read_text("utf-8", "replace") if self.audit.exists() else ""
