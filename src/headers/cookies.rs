@@ -110,7 +110,13 @@ fn hides_a_pair(value: &[u8]) -> bool {
 
 /// Whether some parser could read `piece`, the text between two semicolons, as a cookie of one of these names.
 pub(crate) fn reads_as_any(piece: &[u8], reserved: &[&str]) -> bool {
-    reserved.iter().any(|name| begins_as(piece, name.as_bytes()) || continues_as(piece, name.as_bytes()))
+    // The name may be empty and ours begin the value: browsers write such a pair without the equals sign.
+    let named = trim_start(piece, |byte| is_noise(byte) || byte == b'=');
+    let end = memchr::memchr(b'=', named).unwrap_or(named.len());
+    let written: Cow<'_, [u8]> = percent_decode(named.get(..end).unwrap_or_default()).into();
+    let splits = named.iter().any(|byte| is_noise(*byte));
+    let reads_as = |name: &[u8]| begins_as(&written, name) || (splits && continues_as(piece, name));
+    reserved.iter().any(|name| reads_as(name.as_bytes()))
 }
 
 /// `Set-Cookie` lines that expire every cookie of the request whose name `goes`, but those named in `reserved`: what an
@@ -172,14 +178,9 @@ fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b';')
 }
 
-/// Whether the name at the beginning of `piece` could be read as `name`.
-fn begins_as(piece: &[u8], name: &[u8]) -> bool {
-    // The name may be empty and ours begin the value: browsers write such a pair without the equals sign.
-    let named = trim_start(piece, |byte| is_noise(byte) || byte == b'=');
-    let end = named.iter().position(|byte| *byte == b'=').unwrap_or(named.len());
-    let written = named.get(..end).unwrap_or_default();
-    let decoded: Cow<'_, [u8]> = percent_decode(written).into();
-    let Some((same, rest)) = decoded.split_at_checked(name.len()) else {
+/// Whether a name as it is written could be read as `name`.
+fn begins_as(written: &[u8], name: &[u8]) -> bool {
+    let Some((same, rest)) = written.split_at_checked(name.len()) else {
         return false;
     };
     // PHP takes what follows a bracket for an index, and cuts a name at NUL.

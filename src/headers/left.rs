@@ -4,10 +4,13 @@
 //!
 //! It opens nothing. Whoever forges it has some of the app's cookies in his own browser deleted.
 
+use std::sync::LazyLock;
+
 use http::HeaderMap;
 use http::HeaderValue;
 use http::header::COOKIE;
 use http::header::SET_COOKIE;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -18,6 +21,8 @@ use crate::headers::set_cookie;
 
 /// The cookie that holds the list.
 pub const COOKIE_NAME: &str = "__Host-Http-left";
+
+static FIND_NAME: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(COOKIE_NAME));
 
 /// So many cookies are remembered; the one set longest ago is forgotten first.
 const MOST: usize = 24;
@@ -40,7 +45,7 @@ struct Entry {
 /// The `Cookie` line of a request that has the list in it: to be put by until the answer.
 pub fn line_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut lines = headers.get_all(COOKIE).iter();
-    lines.find(|line| memchr::memmem::find(line.as_bytes(), COOKIE_NAME.as_bytes()).is_some()).cloned()
+    lines.find(|line| FIND_NAME.find(line.as_bytes()).is_some()).cloned()
 }
 
 impl Left {

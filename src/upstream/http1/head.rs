@@ -1,10 +1,12 @@
 //! The way to an answer's final head: bytes are gathered until it is whole, and interim answers are passed over. Pure:
 //! it is given bytes as they come.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::StatusCode;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use crate::upstream::http1::parse;
 use crate::upstream::http1::parse::BadAnswer;
@@ -17,6 +19,9 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_INTERIM: u8 = 16;
 
 const END: &[u8] = b"\r\n\r\n";
+
+/// Made once: its tables take longer to make than a head to search.
+static FIND_END: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(END));
 
 /// See the module.
 #[derive(Debug)]
@@ -70,7 +75,7 @@ impl HeadReader {
             return Err(BadAnswer::Malformed("its start"));
         }
         let from = self.searched.saturating_sub(END.len() - 1);
-        let found = memmem::find(self.gathered.get(from..).unwrap_or_default(), END);
+        let found = FIND_END.find(self.gathered.get(from..).unwrap_or_default());
         let end = found.map(|at| from + at + END.len());
         self.searched = self.gathered.len();
         if end.unwrap_or(self.searched) > MAX_HEAD {
