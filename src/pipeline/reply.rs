@@ -92,7 +92,7 @@ pub struct ReplyBody {
     ahead: Option<Bytes>,
     content: Content,
     begun: bool,
-    bond: Option<Bond>,
+    bond: Option<Box<Bond>>,
     account: Option<Box<Account>>,
 }
 
@@ -121,7 +121,8 @@ impl ReplyBody {
 
     /// What the app streams, at most as long as the session behind `bond` lives.
     pub(crate) fn app(body: AnswerBody, bond: Option<Bond>) -> Self {
-        let bond = if body.is_end_stream() { None } else { bond };
+        // What is there already waits for nothing.
+        let bond = if body.is_at_hand() { None } else { bond.map(Box::new) };
         Self { ahead: None, content: Content::App(body), begun: false, bond, account: None }
     }
 
@@ -193,7 +194,7 @@ impl Body for ReplyBody {
         // A body that fails before anything was asked of it takes its head along, and the person would see a dead
         // connection: the head of an answer, and what is there with it, still goes out.
         let begun = std::mem::replace(&mut body.begun, true);
-        if begun && let Some(why) = body.bond.as_ref().and_then(Bond::broken) {
+        if begun && let Some(why) = body.bond.as_ref().and_then(|bond| bond.broken()) {
             return Poll::Ready(Some(Err(StreamError::SessionEnded(why))));
         }
         let polled = body.poll_content(context);

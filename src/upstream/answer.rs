@@ -120,6 +120,13 @@ pub(crate) fn begin(
     Ok(response)
 }
 
+impl AnswerBody {
+    /// Whether nothing is waited for: all there is came with the head.
+    pub fn is_at_hand(&self) -> bool {
+        matches!(self.0, State::Ended | State::Whole(_))
+    }
+}
+
 impl Streaming {
     /// The answer has ended. What came behind it, or was not sent of the request, would be the next one's.
     fn go_home(self) -> State {
