@@ -45,7 +45,7 @@ pub enum RequestBody {
     /// There is none.
     Empty,
     /// What the browser sends, as it comes.
-    Stream(UploadBody),
+    Stream(Box<UploadBody>),
     /// What it sent before, whole.
     Whole(Bytes),
 }
@@ -66,7 +66,8 @@ impl RequestBody {
         }
         let pace = Pace::new(patience);
         let (ahead, ended) = (None, false);
-        Ok(Self::Stream(UploadBody { ahead, ended, incoming, left: limit, pace, begun: false, end: None }))
+        let body = UploadBody { ahead, ended, incoming, left: limit, pace, begun: false, end: None };
+        Ok(Self::Stream(Box::new(body)))
     }
 
     /// Breaks off when `end` comes, however much there is.

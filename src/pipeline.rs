@@ -150,7 +150,7 @@ impl Gateway {
         exchange: &mut Exchange,
         request: Request<Incoming>,
     ) -> Result<Reply, Reject> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let path = match self.admit(visitor, exchange, &head) {
             Err(Reject::AmbiguousPath(why)) => {
                 return Box::pin(self.observe_unread(exchange, (head, body), why)).await;
@@ -176,7 +176,7 @@ impl Gateway {
         let site = self.route(exchange, &path)?;
         self.find_session(visitor, exchange, (&site.lifetime, &site.session), &head.headers).await?;
         let passage = match self.gate(exchange, &site, &path, &head) {
-            Err(Reject::Resubmit) => return self.resubmit(exchange, &head, body).await,
+            Err(Reject::Resubmit) => return Box::pin(self.resubmit(exchange, &head, body)).await,
             Err(Reject::NeedsLogin(need)) if held::is_candidate(exchange, &site, need, &head) => {
                 return Box::pin(self.hold(exchange, (&site, need), (head, body))).await;
             }
@@ -185,10 +185,10 @@ impl Gateway {
             }
         };
         if let Some(form) = Self::marked(&site, &head) {
-            return self.release_whole(exchange, (site, form), (head, body), passage).await;
+            return Box::pin(self.release_whole(exchange, (site, form), (head, body), passage)).await;
         }
         match Watched::of(exchange, &site, &path, &head.headers) {
-            None => self.forward(exchange, &site, (head, body), passage).await,
+            None => self.forward(exchange, &site, (&mut head, body), passage).await,
             Some(watched) => Box::pin(self.watch(exchange, (&site, watched), (head, body), passage)).await,
         }
     }

@@ -9,8 +9,12 @@ use crate::pipeline::reject::Reject;
 /// Does `work`; a panic in it ends this request alone and is an answer like any other (ASVS 16.5.4, LOG-11). The audit
 /// log is told where by `telemetry::crash`. What a panic leaves half done belongs to the request: locks that were held
 /// are poisoned, and each says what that means.
-pub(crate) async fn caught<T>(work: impl Future<Output = Result<T, Reject>>) -> Result<T, Reject> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(Reject::Fault))
+///
+/// No `async fn`, which would keep room for `work` twice: as it came, and as it is waited for.
+pub(crate) fn caught<T>(
+    work: impl Future<Output = Result<T, Reject>>,
+) -> impl Future<Output = Result<T, Reject>> {
+    AssertUnwindSafe(work).catch_unwind().map(|done| done.unwrap_or(Err(Reject::Fault)))
 }
 
 #[cfg(test)]

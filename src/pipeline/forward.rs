@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
-use http::Request;
 use http::Response;
 use http::StatusCode;
 use http::Uri;
@@ -107,7 +106,7 @@ impl Gateway {
         &self,
         exchange: &Exchange,
         site: &Site,
-        (mut head, body): (Parts, Incoming),
+        (head, body): (&mut Parts, Incoming),
         passage: Passage,
     ) -> Result<Reply, Reject> {
         if max_forwards::ends_here(&mut head.headers, &head.method) {
@@ -122,7 +121,7 @@ impl Gateway {
         &self,
         exchange: &Exchange,
         site: &Site,
-        (head, body): (Parts, RequestBody),
+        (head, body): (&mut Parts, RequestBody),
         passage: Passage,
     ) -> Result<Reply, Reject> {
         let protected = passage.protected;
@@ -136,29 +135,28 @@ impl Gateway {
         &'a self,
         exchange: &'a Exchange,
         site: &'a Site,
-        (mut head, body): (Parts, RequestBody),
+        (head, body): (&mut Parts, RequestBody),
         passage: Passage,
     ) -> Result<Sent<'a>, Reject> {
         let Passage { permit: _permit, protected: _, resubmits } = passage;
-        let browser_side = tunnel::take_upgrade(&mut head);
+        let browser_side = tunnel::take_upgrade(head);
         if resubmits {
-            resubmit::unmark(&mut head)?;
+            resubmit::unmark(head)?;
         }
         let left = left::line_of(&head.headers);
         let place = (site, &head.headers, exchange.uri.path());
         let mut kept = self.kept(exchange, &site.responses.cookies, place).await?;
-        let warned = if exchange.outlives_session { None } else { warn::ask(exchange, site, &mut head) };
-        let handshake = self.rewrite_head(exchange, site, &mut head, browser_side)?;
+        let warned = if exchange.outlives_session { None } else { warn::ask(exchange, site, head) };
+        let handshake = self.rewrite_head(exchange, site, head, browser_side)?;
         // One line at most: `rewrite_head` has joined them.
         let carried = match &mut kept {
             Some(kept) => kept.put_in(exchange, &mut head.headers),
             None => head.headers.get(header::COOKIE).cloned(),
         };
         let client = self.apps.get(site.id).ok_or(Reject::Misdirected)?;
-        let request = Request::from_parts(head, body);
         let answer = match handshake {
-            None => Answered::Plainly(client.send(request).await.map_err(Reject::App)?),
-            Some(handshake) => match client.upgrade(request).await.map_err(Reject::App)? {
+            None => Answered::Plainly(client.send(head, body).await.map_err(Reject::App)?),
+            Some(handshake) => match Box::pin(client.upgrade(head, body)).await.map_err(Reject::App)? {
                 Upgraded::Switched(answer, app) => Answered::Switched(handshake, answer, Box::new(app)),
                 Upgraded::Declined(answer) => Answered::Plainly(answer),
             },

@@ -82,7 +82,7 @@ impl Gateway {
     pub(crate) async fn observe_unread(
         &self,
         exchange: &mut Exchange,
-        request: (Parts, Incoming),
+        (mut head, body): (Parts, Incoming),
         why: AmbiguousPath,
     ) -> Result<Reply, Reject> {
         let host = exchange.authority().map(|authority| &authority.host);
@@ -93,7 +93,7 @@ impl Gateway {
         exchange.site = Some(Rc::clone(&site));
         exchange.record(&self.shared.audit, &Event::WouldRefuse { what: why.reason() });
         let passage = Passage { permit: Permit::in_observe_mode(), protected: false, resubmits: false };
-        self.forward(exchange, &site, request, passage).await
+        self.forward(exchange, &site, (&mut head, body), passage).await
     }
 
     fn judge(

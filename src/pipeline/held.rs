@@ -193,7 +193,7 @@ impl Gateway {
             headers.insert(header::REFERER, field(referer)?);
         }
         let body = RequestBody::Whole(taken.body.clone());
-        let passed = self.pass_on(exchange, site, (head, body), passage).await;
+        let passed = self.pass_on(exchange, site, (&mut head, body), passage).await;
         if let Err(Reject::App(SendError::Connect(_) | SendError::Busy)) = &passed {
             // No app has seen it.
             if let Err(error) = login.hold_again(&taken, exchange.now).await {

@@ -122,7 +122,7 @@ impl Gateway {
             Keeper::Session(session, open) => {
                 let site = (&kept.site.name, changes);
                 let sessions = &self.shared.sessions;
-                let (applied, told) = sessions.keep(session, open, site, exchange.now).await;
+                let (applied, told) = Box::pin(sessions.keep(session, open, site, exchange.now)).await;
                 for (name, refused) in &applied.refused {
                     self.note_dropped(exchange, name, *refused);
                 }

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use http::HeaderMap;
 use http::Request;
 use http::header::COOKIE;
+use http::request::Parts;
 
 use crate::body::RequestBody;
 use crate::pipeline::Gateway;
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What one app is told.
 pub(crate) struct Notice {
     site: Rc<Site>,
-    request: Request<RequestBody>,
+    head: Parts,
 }
 
 impl Gateway {
@@ -44,16 +45,15 @@ impl Gateway {
             let Some((method, path)) = site.logout.as_ref().and_then(AppLogout::to_tell) else {
                 continue;
             };
-            let request = Request::builder().method(method).uri(&path).body(RequestBody::Empty);
-            let Ok(request) = request else { continue };
-            let (mut head, body) = request.into_parts();
+            let Ok(request) = Request::builder().method(method).uri(&path).body(()) else { continue };
+            let (mut head, ()) = request.into_parts();
             head.headers = headers.get_all(COOKIE).iter().map(|line| (COOKIE, line.clone())).collect();
             let mut kept = self.kept(exchange, &site.responses.cookies, (site, headers, &path)).await?;
             self.rewrite_head(exchange, site, &mut head, None)?;
             if let Some(kept) = &mut kept {
                 kept.put_in(exchange, &mut head.headers);
             }
-            notices.push(Notice { site: Rc::clone(site), request: Request::from_parts(head, body) });
+            notices.push(Notice { site: Rc::clone(site), head });
         }
         Ok(notices)
     }
@@ -65,7 +65,9 @@ impl Gateway {
 
     async fn tell_app(&self, exchange: &Exchange, notice: Notice) {
         let Some(client) = self.apps.get(notice.site.id) else { return };
-        let trouble = match tokio::time::timeout(PATIENCE, client.send(notice.request)).await {
+        let trouble = match tokio::time::timeout(PATIENCE, client.send(&notice.head, RequestBody::Empty))
+            .await
+        {
             Ok(Ok(answer)) if answer.status().as_u16() < 400 => return,
             Ok(Ok(answer)) => format!("it was told of a logout and answered {}", answer.status().as_u16()),
             Ok(Err(error)) => format!("it could not be told of a logout: {}", causes(&error)),

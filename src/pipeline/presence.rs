@@ -70,7 +70,8 @@ impl Gateway {
             }
         }
         request.user_agent = agent().unwrap_or_default();
-        let found = self.look_up(exchange, cookie, &request).await?;
+        // Boxed: most requests come over a connection that knows their session.
+        let found = Box::pin(self.look_up(exchange, cookie, &request)).await?;
         if let Finding::Active(grant) = &found
             && exchange.site.as_ref().and_then(|site| site.realm()) != grant.session().user().name.realm()
         {

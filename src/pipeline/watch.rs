@@ -75,7 +75,7 @@ impl Gateway {
         &self,
         exchange: &mut Exchange,
         (site, watched): (&Site, Watched<'_>),
-        request: (Parts, Incoming),
+        mut request: (Parts, Incoming),
         passage: Passage,
     ) -> Result<Reply, Reject> {
         match watched {
@@ -83,7 +83,7 @@ impl Gateway {
             Watched::Address(app) => {
                 self.count_address(exchange, (site, app), &request.0)?;
                 if exchange.audience != Audience::Navigation {
-                    return self.forward(exchange, site, request, passage).await;
+                    return self.forward(exchange, site, (&mut request.0, request.1), passage).await;
                 }
                 self.watch_page(exchange, (site, app), request, passage).await
             }

@@ -394,12 +394,21 @@ impl<S: Store> Sessions<S> {
             Some(Why::NotHeard) => return Err(StoreError::new("nothing is heard of the store")),
             Some(why) => return Ok(Some(why)),
         }
-        let verdict = session.verdict(*lifetime, now);
-        let grace = match verdict {
-            Verdict::Active => return Ok(None),
-            Verdict::Ended(Why::Idle) => self.grace(session),
-            Verdict::Ended(_) => Duration::ZERO,
-        };
+        match session.verdict(*lifetime, now) {
+            Verdict::Active => Ok(None),
+            // Boxed: what happens once in a session's life takes no room in the future of every request.
+            Verdict::Ended(why) => Box::pin(self.end_if_over(session, (lifetime, why), now)).await,
+        }
+    }
+
+    /// Ends a session that is over for `why` as far as is known here.
+    async fn end_if_over(
+        &self,
+        session: &Arc<Session>,
+        (lifetime, why): (&Lifetime, Why),
+        now: Timestamp,
+    ) -> Result<Option<Why>, StoreError> {
+        let grace = if why == Why::Idle { self.grace(session) } else { Duration::ZERO };
         if !grace.is_zero() {
             // Somebody may have used it elsewhere.
             match self.store.last_seen(session).await? {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use http::Request;
 use http::Response;
 use http::StatusCode;
 use http::request::Parts;
@@ -76,38 +75,37 @@ impl Client {
         Self { upstream, pool, clock }
     }
 
-    /// Sends `request` (origin-form target, `Host` set) and waits for the head of the answer. The body is framed anew:
+    /// Sends a request (origin-form target, `Host` set) and waits for the head of the answer. The body is framed anew:
     /// what the request's fields say about it is left out.
     ///
     /// Only a request that may be repeated (RFC 9110 §9.2.2: safe method, no body) uses a connection that was used
     /// before: on such a one the server may be closing at this very moment, and then nobody can tell whether it
     /// acted. It is sent once more, on a new connection, if the old one ended without a byte. Every other request
     /// gets a connection of its own that is kept afterwards.
-    pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<AnswerBody>, SendError> {
-        let (head, body) = request.into_parts();
+    pub async fn send(&self, head: &Parts, body: RequestBody) -> Result<Response<AnswerBody>, SendError> {
         let server = self.upstream.balance.pick(&[], self.clock.now());
         if is_repeatable(&head.method, &body)
             && let Some(server) = server
             && let Some(mut connection) = self.pool.take(server)
         {
             connection.busy = self.upstream.balance.begin(server);
-            match self.exchange(connection, &head, RequestBody::Empty).await {
+            match self.exchange(connection, head, RequestBody::Empty).await {
                 Err(Failure { silent: true, .. }) => {}
                 done => return self.receive(done),
             }
         }
-        let connection = self.connect(server).await?;
-        let done = self.exchange(connection, &head, body).await;
+        // Boxed: most requests find a connection, and need no room to make one.
+        let connection = Box::pin(self.connect(server)).await?;
+        let done = self.exchange(connection, head, body).await;
         self.receive(done)
     }
 
     /// Sends a WebSocket handshake. Its connection is never used again: what follows a handshake that failed is nobody
     /// else's answer.
-    pub async fn upgrade(&self, request: Request<RequestBody>) -> Result<Upgraded, SendError> {
-        let (head, body) = request.into_parts();
+    pub async fn upgrade(&self, head: &Parts, body: RequestBody) -> Result<Upgraded, SendError> {
         let server = self.upstream.balance.pick(&[], self.clock.now());
         let connection = self.connect(server).await?;
-        let answered = self.exchange(connection, &head, body).await.map_err(|failure| failure.error)?;
+        let answered = self.exchange(connection, head, body).await.map_err(|failure| failure.error)?;
         if answered.head.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Upgraded::Declined(answer::begin(answered, &self.pool, false)?));
         }
@@ -118,13 +116,13 @@ impl Client {
         Ok(Upgraded::Switched(response, Tunnel::new(connection, rest)))
     }
 
-    async fn exchange(
+    fn exchange(
         &self,
         connection: Connection,
         head: &Parts,
         body: RequestBody,
-    ) -> Result<Answered, Failure> {
-        connection.exchange(self.pool.scratch(), head, body, self.upstream.settings.response_timeout).await
+    ) -> impl Future<Output = Result<Answered, Failure>> {
+        connection.exchange(self.pool.scratch(), head, body, self.upstream.settings.response_timeout)
     }
 
     fn receive(&self, done: Result<Answered, Failure>) -> Result<Response<AnswerBody>, SendError> {

@@ -34,7 +34,7 @@ impl Gateway {
         };
         if let Some((id, version)) = read()
             && id == session.id()
-            && let Err(error) = self.shared.sessions.hear_of(session, version).await
+            && let Err(error) = Box::pin(self.shared.sessions.hear_of(session, version)).await
         {
             tracing::debug!(%error, "a session that was changed elsewhere could not be read again");
         }

@@ -60,7 +60,7 @@ impl Gateway {
             if asks { self.forget_known(exchange, (site, app), &mut head).await? } else { Vec::new() };
         let exchange = &*exchange;
         let login = &self.shared.login;
-        let mut sent = match self.send(exchange, site, (head, body), passage).await {
+        let mut sent = match self.send(exchange, site, (&mut head, body), passage).await {
             Ok(sent) => sent,
             Err(reject) => {
                 login.observed_nothing(&attempt);

@@ -20,11 +20,11 @@ impl Gateway {
         &self,
         exchange: &mut Exchange,
         site: &Site,
-        (head, body): (Parts, Incoming),
+        (mut head, body): (Parts, Incoming),
         passage: Passage,
     ) -> Result<Reply, Reject> {
         let Some(session) = exchange.session().cloned() else {
-            return self.forward(exchange, site, (head, body), passage).await;
+            return self.forward(exchange, site, (&mut head, body), passage).await;
         };
         let caller = self.caller(exchange, site, &head.headers)?;
         exchange.outlives_session = true;
@@ -33,7 +33,7 @@ impl Gateway {
         let mut cookies = ended.map_err(Reject::StoreDown)?;
         let protected = passage.protected;
         // What the app sets now comes too late: it is taken out with all that comes after a session's end.
-        let sent = self.send(exchange, site, (head, body), passage).await;
+        let sent = self.send(exchange, site, (&mut head, body), passage).await;
         let delivered = sent.and_then(|sent| self.deliver(exchange, site, sent, protected));
         let mut reply = match delivered {
             Ok(reply) => reply,

@@ -33,7 +33,7 @@ impl Gateway {
         &self,
         exchange: &Exchange,
         (site, app): (&Site, &AppLogin),
-        (head, body): (Parts, Incoming),
+        (mut head, body): (Parts, Incoming),
         passage: Passage,
     ) -> Result<Reply, Reject> {
         if self.shared.same_site == SameSite::Strict && !csrf::is_own(&head.headers) {
@@ -44,7 +44,7 @@ impl Gateway {
         }
         let mut afresh = head.clone();
         let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
-        let mut sent = self.send(exchange, site, (head, body), passage).await?;
+        let mut sent = self.send(exchange, site, (&mut head, body), passage).await?;
         let mut expired = Vec::new();
         if leads_away(exchange, (site, app), &sent).is_some() && sent.carries_cookies() {
             expired = self.leftovers(&afresh.headers, |_| true);
@@ -52,7 +52,7 @@ impl Gateway {
             expired.extend(Login::observed_cleared(&afresh.headers));
             afresh.headers.remove(header::COOKIE);
             let passage = Passage { permit: Permit::to_log_in(), protected: false, resubmits: false };
-            sent = self.send(exchange, site, (afresh, RequestBody::Empty), passage).await?;
+            sent = self.send(exchange, site, (&mut afresh, RequestBody::Empty), passage).await?;
         }
         let landing = leads_away(exchange, (site, app), &sent);
         let dead_end = landing.as_ref().and_then(Landing::here).is_some_and(|path| {
@@ -92,7 +92,7 @@ impl Gateway {
             question.headers.remove(name);
         }
         let passage = Passage { permit: Permit::to_log_in(), protected: false, resubmits: false };
-        let sent = self.send(exchange, site, (question, RequestBody::Empty), passage).await?;
+        let sent = self.send(exchange, site, (&mut question, RequestBody::Empty), passage).await?;
         if leads_away(exchange, (site, app), &sent).is_none() {
             return Ok(Vec::new());
         }

@@ -62,7 +62,7 @@ impl<S: Store> Sessions<S> {
             return Ok(Some(why));
         }
         if rest(session, request.now) >= shortest {
-            self.close_where_idle(session, request.now).await?;
+            Box::pin(self.close_where_idle(session, request.now)).await?;
         }
         let limits = request.lifetime.idle_longer(self.grace(session));
         Ok(match verdict(&session.times(), &limits, request.now) {
