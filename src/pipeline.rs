@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::clock::Clock;
@@ -187,7 +188,7 @@ impl Gateway {
         if let Some(form) = Self::marked(&site, &head) {
             return Box::pin(self.release_whole(exchange, (site, form), (head, body), passage)).await;
         }
-        match Watched::of(exchange, &site, &path, &head.headers) {
+        match Watched::of(exchange, (&site, &path), &head, body.is_end_stream()) {
             None => self.forward(exchange, &site, (&mut head, body), passage).await,
             Some(watched) => Box::pin(self.watch(exchange, (&site, watched), (head, body), passage)).await,
         }

@@ -69,6 +69,14 @@ pub fn provenance(headers: &HeaderMap, own: &Authority, scheme: Scheme) -> Prove
     }
 }
 
+/// Whether another site made the browser send this request, by whatever method: an image, a link, a form. Where the browser
+/// says no more, the page that it refers to tells.
+pub fn is_foreign(headers: &HeaderMap, own: &Authority, scheme: Scheme) -> bool {
+    let silent = !headers.contains_key(ORIGIN);
+    let foreign = provenance(headers, own, scheme) != Provenance::Own;
+    foreign || silent && !refers_here(headers, own, scheme)
+}
+
 /// Whether a method asks for nothing to be changed (RFC 9110 §9.2.1).
 pub fn is_safe(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(method)

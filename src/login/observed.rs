@@ -3,6 +3,7 @@
 //! The app alone knows who may log in. The gateway slows guessing down before the app is asked, and begins a session when
 //! the answer says what the configuration calls a success; nothing else does (PWD-19).
 
+mod claim;
 mod json;
 mod judge;
 mod landing;
@@ -47,6 +48,9 @@ use crate::telemetry::audit::Context;
 use crate::telemetry::audit::Event;
 use crate::telemetry::causes;
 
+pub use crate::login::observed::claim::Claim;
+pub use crate::login::observed::claim::Step;
+pub use crate::login::observed::claim::Unheard;
 pub use crate::login::observed::judge::Head;
 pub use crate::login::observed::judge::MOST_ANSWER_BYTES;
 pub use crate::login::observed::judge::body_says_yes;
@@ -87,7 +91,7 @@ pub struct Caller {
 pub struct Observed {
     /// Nothing where it is not counted: nothing is enforced.
     attempt: Option<Attempt>,
-    /// Whom the form names, if it can be read and came from a page of the site.
+    /// Whom the form names.
     sent: Option<String>,
 }
 
@@ -114,6 +118,8 @@ pub struct Denied {
     pub text: String,
     /// Seconds after which trying again makes sense.
     pub retry_after: Option<u64>,
+    /// Where trying again makes sense, if not right there.
+    pub login: Option<String>,
     /// For the figures.
     pub outcome: Outcome,
 }
@@ -132,16 +138,6 @@ pub struct Entered {
 }
 
 impl Login {
-    /// Whom a form of the login names; nothing if that cannot be read beyond doubt.
-    pub fn sent_user(
-        app: &AppLogin,
-        headers: &HeaderMap,
-        query: Option<&str>,
-        body: &[u8],
-    ) -> Option<String> {
-        sent::user(&app.field, headers, query, body)
-    }
-
     /// Whether the address of a request names a user to the login.
     pub fn names_user(app: &AppLogin, query: Option<&str>) -> bool {
         query.is_some_and(|query| sent::is_in_query(&app.field, query))
@@ -167,6 +163,12 @@ impl Login {
                 Err(Denied::throttled(refused))
             }
         }
+    }
+
+    /// The app does not hear of an attempt.
+    pub fn unheard(&self, caller: &Caller, app: &AppLogin, why: Unheard) -> Denied {
+        self.tell_about(caller, None, None, &Event::LoginFail { reason: why.reason() });
+        Denied::unheard(why, app)
     }
 
     /// The app has said no, or nothing that counts as yes.
@@ -325,7 +327,34 @@ impl Denied {
             reason: "login_throttled",
             text,
             retry_after: failure.wait().map(words::retry_after),
+            login: None,
             outcome: failure.outcome(),
+        }
+    }
+
+    fn unheard(why: Unheard, app: &AppLogin) -> Self {
+        let (status, text) = match why {
+            Unheard::Foreign => (
+                StatusCode::FORBIDDEN,
+                "Another site sent this sign-in, so it was not carried out. Open the login page on this site and sign in there.",
+            ),
+            Unheard::TooLong => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "This form is longer than any login is, so it was not carried out.",
+            ),
+            Unheard::Unclear => (
+                StatusCode::BAD_REQUEST,
+                "It is not clear whom this sign-in is for, so it was not carried out. Open the login page and sign in there.",
+            ),
+        };
+        let (reason, outcome) = (why.reason(), Outcome::Failure);
+        Self {
+            status,
+            reason,
+            text: text.to_owned(),
+            retry_after: None,
+            login: Some(app.entrance("/")),
+            outcome,
         }
     }
 
@@ -346,7 +375,8 @@ impl Denied {
     }
 
     fn after_success(status: StatusCode, reason: &'static str, text: &str) -> Self {
-        Self { status, reason, text: text.to_owned(), retry_after: None, outcome: Outcome::Failure }
+        let text = text.to_owned();
+        Self { status, reason, text, retry_after: None, login: None, outcome: Outcome::Failure }
     }
 }
 

@@ -41,7 +41,8 @@ impl Gateway {
         if let Reject::NeedsLogin(need) | Reject::FormLost(need, _) = reject {
             return self.ask_for_login(exchange, reject, *need);
         }
-        let mut reply = self.tell(exchange, reject, None);
+        let login = if let Reject::LoginDenied(denied) = reject { denied.login.as_deref() } else { None };
+        let mut reply = self.tell(exchange, reject, login);
         let headers = reply.response.headers_mut();
         if matches!(reject, Reject::MethodNotAllowed) {
             headers.insert(header::ALLOW, ALLOWED);

@@ -30,42 +30,61 @@ use crate::route::Mode;
 use crate::route::Site;
 
 /// What is watched of a request.
-pub(crate) enum Watched<'a> {
+#[derive(Clone, Copy)]
+pub(crate) struct Watched<'a> {
+    /// The login that it may be an attempt at by another way than the form.
+    byway: Option<&'a AppLogin>,
+    what: What<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum What<'a> {
     /// An attempt to log in.
     Attempt(&'a AppLogin),
-    /// What may be one by its address.
-    Address(&'a AppLogin),
     /// The login page, for a person who has yet to log in.
     Page(&'a AppLogin),
     /// The end of a session.
     Logout,
+    /// Nothing beside that.
+    Nothing,
 }
 
 impl<'a> Watched<'a> {
-    /// What is to be watched of this request; nothing of most, and nothing at all on most sites.
+    /// What is to be watched of this request, which may have no body; nothing of most, and nothing at all on most sites.
     pub(crate) fn of(
         exchange: &Exchange,
-        site: &'a Site,
-        path: &CanonicalPath,
-        headers: &HeaderMap,
+        (site, path): (&'a Site, &CanonicalPath),
+        head: &Parts,
+        is_bodiless: bool,
     ) -> Option<Self> {
+        let byway = site.login.app().filter(|app| {
+            let tells = !is_bodiless || Login::names_user(app, head.uri.query());
+            tells && app.is_byway(path, &head.method, exchange.session().is_some())
+        });
+        let what = What::of(exchange, (site, path), head);
+        (byway.is_some() || !matches!(what, What::Nothing))
+            .then_some(Self { byway: byway.map(|app| &**app), what })
+    }
+}
+
+impl<'a> What<'a> {
+    fn of(exchange: &Exchange, (site, path): (&'a Site, &CanonicalPath), head: &Parts) -> Self {
         if let Some(app) = site.login.app() {
-            if app.is_attempt(path, &exchange.method) {
-                return Some(Self::Attempt(app));
+            if app.is_attempt(path, &head.method) {
+                return Self::Attempt(app);
             }
             let waits = exchange.session().is_none() && site.mode == Mode::Enforce;
-            if waits && app.is_door(path, &exchange.method) {
-                if Login::names_user(app, exchange.uri.query()) {
-                    return Some(Self::Address(app));
-                }
-                let navigation = exchange.audience == Audience::Navigation;
-                return (navigation && app.is_page(path)).then_some(Self::Page(app));
+            let looks = exchange.audience == Audience::Navigation && app.is_page(path);
+            if waits && app.is_door(path, &head.method) {
+                return if looks { Self::Page(app) } else { Self::Nothing };
             }
         }
-        let logout = site.logout.as_ref().filter(|logout| logout.is_at(path))?;
-        let (_, authority) = (logout, exchange.authority()?);
-        let leaves = csrf::is_logout(headers, &exchange.method, authority, exchange.scheme);
-        (leaves && exchange.session().is_some()).then_some(Self::Logout)
+        let leaves = site.logout.as_ref().is_some_and(|logout| logout.is_at(path))
+            && exchange.session().is_some()
+            && exchange
+                .authority()
+                .is_some_and(|own| csrf::is_logout(&head.headers, &head.method, own, exchange.scheme));
+        if leaves { Self::Logout } else { Self::Nothing }
     }
 }
 
@@ -75,20 +94,24 @@ impl Gateway {
         &self,
         exchange: &mut Exchange,
         (site, watched): (&Site, Watched<'_>),
-        mut request: (Parts, Incoming),
+        (mut head, body): (Parts, Incoming),
         passage: Passage,
     ) -> Result<Reply, Reject> {
-        match watched {
-            Watched::Attempt(app) => self.watch_login(exchange, (site, app), request, passage).await,
-            Watched::Address(app) => {
-                self.count_address(exchange, (site, app), &request.0)?;
-                if exchange.audience != Audience::Navigation {
-                    return self.forward(exchange, site, (&mut request.0, request.1), passage).await;
-                }
-                self.watch_page(exchange, (site, app), request, passage).await
-            }
-            Watched::Page(app) => self.watch_page(exchange, (site, app), request, passage).await,
-            Watched::Logout => self.watch_logout(exchange, site, request, passage).await,
+        let Watched { byway, what } = watched;
+        if matches!(what, What::Logout) {
+            // Else it broke off with the session that it ends.
+            exchange.outlives_session = true;
+        }
+        let mut body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
+        if let Some(app) = byway {
+            let caller = self.caller(exchange, site, &head.headers)?;
+            self.step((exchange, &caller), (site, app), &head, &mut body).await?;
+        }
+        match what {
+            What::Attempt(app) => self.watch_login(exchange, (site, app), (head, body), passage).await,
+            What::Page(app) => self.watch_page(exchange, (site, app), (head, body), passage).await,
+            What::Logout => self.watch_logout(exchange, site, (head, body), passage).await,
+            What::Nothing => self.pass_on(exchange, site, (&mut head, body), passage).await,
         }
     }
 

@@ -14,6 +14,7 @@ use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
+use crate::access::csrf;
 use crate::access::path::CanonicalPath;
 use crate::access::path::Pattern;
 
@@ -149,6 +150,14 @@ impl AppLogin {
         *method == Method::POST && self.submit.matches_loosely(path)
     }
 
+    /// Whether a request is for the login by another way than the form's: an app that does not tell them apart may take it
+    /// for an attempt. A page that takes no form may be the front page, where an address says all kinds of things to whoever
+    /// `is_in`.
+    pub fn is_byway(&self, path: &CanonicalPath, method: &Method, is_in: bool) -> bool {
+        let shows = !is_in && csrf::is_safe(method) && self.page.matches_loosely(path);
+        *method != Method::POST && (shows || self.submit.matches_loosely(path))
+    }
+
     /// Whether a path is the login's own, whatever its spelling.
     pub fn is_own_path(&self, path: &CanonicalPath) -> bool {
         self.page.matches_loosely(path) || self.submit.matches_loosely(path)
@@ -247,22 +256,28 @@ mod tests {
     #[test]
     fn the_door_is_open_for_exactly_what_is_named_and_watched_for_whatever_looks_like_it() {
         let app = app();
-        for (path, method, door, attempt) in [
-            ("/konto/anmelden%20%C3%BC", Method::GET, true, false),
-            ("/konto/Anmelden%20%C3%BC", Method::GET, false, false),
-            ("/konto/anmelden%20%C3%BC", Method::POST, false, false),
-            ("/api/login", Method::GET, true, false),
-            ("/api/login", Method::POST, true, true),
-            ("/api/login", Method::PUT, false, false),
-            ("/API/Login/", Method::POST, false, true),
-            ("/api/login/x", Method::POST, false, false),
+        for (path, method, door, attempt, byway) in [
+            ("/konto/anmelden%20%C3%BC", Method::GET, true, false, true),
+            ("/konto/Anmelden%20%C3%BC", Method::GET, false, false, true),
+            ("/konto/anmelden%20%C3%BC", Method::POST, false, false, false),
+            ("/konto/anmelden%20%C3%BC", Method::PUT, false, false, false),
+            ("/api/login", Method::GET, true, false, true),
+            ("/api/login", Method::POST, true, true, false),
+            ("/api/login", Method::PUT, false, false, true),
+            ("/API/Login/", Method::POST, false, true, false),
+            ("/API/Login/", Method::GET, false, false, true),
+            ("/api/login/x", Method::POST, false, false, false),
+            ("/api/login/x", Method::GET, false, false, false),
         ] {
             let path = CanonicalPath::parse(path).unwrap();
             assert_eq!(
                 (app.is_door(&path, &method), app.is_attempt(&path, &method)),
                 (door, attempt),
-                "{path}"
+                "{method} {path}"
             );
+            assert_eq!(app.is_byway(&path, &method, false), byway, "{method} {path}");
+            let submits = app.submit.matches_loosely(&path);
+            assert_eq!(app.is_byway(&path, &method, true), byway && submits, "{method} {path}");
         }
     }
 

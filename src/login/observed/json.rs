@@ -12,7 +12,9 @@ use serde::de::Visitor;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::login::observed::sent::Named;
 use crate::login::observed::sent::fold;
+use crate::login::observed::sent::reads_as;
 use crate::route::FieldPath;
 
 /// The whole value; nothing if it is none, or names something twice, be it in other letters.
@@ -20,10 +22,28 @@ pub(crate) fn value(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Clear>(bytes).ok().map(|Clear(value)| value)
 }
 
-/// The text at `field`, which may be a way such as `user.name`.
-pub(super) fn text(field: &str, bytes: &[u8]) -> Option<String> {
-    let value = value(bytes)?;
-    FieldPath::parse(field)?.find(&value)?.as_str().map(str::to_owned)
+/// Whom the text at `field` names, which may be a way such as `user.name`. An app that looks elsewhere, or takes another
+/// spelling for it, must find nothing there where nothing is found here.
+pub(super) fn named(field: &str, bytes: &[u8]) -> Named {
+    let Some(value) = value(bytes) else { return Named::Unclear };
+    match FieldPath::parse(field).and_then(|way| way.find(&value).cloned()) {
+        Some(Value::String(name)) => Named::by(name),
+        Some(_) => Named::Unclear,
+        None if mentions(field, &value) => Named::Unclear,
+        None => Named::Nobody,
+    }
+}
+
+/// Whether something in `value`, however deep, could be read as the field.
+fn mentions(field: &str, value: &Value) -> bool {
+    let last = field.rsplit('.').next().unwrap_or(field);
+    match value {
+        Value::Object(entries) => entries
+            .iter()
+            .any(|(name, value)| reads_as(field, name) || reads_as(last, name) || mentions(field, value)),
+        Value::Array(items) => items.iter().any(|item| mentions(field, item)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 struct Clear(Value);
@@ -96,8 +116,16 @@ mod tests {
     fn json_is_read_as_it_is() {
         let written = r#"{"a": [1, -2, 0.5, null, true, "x", {}], "b": {"c": "d"}}"#;
         assert_eq!(value(written.as_bytes()), serde_json::from_str(written).ok());
-        assert_eq!(text("b.c", written.as_bytes()).as_deref(), Some("d"));
-        assert_eq!((text("a", written.as_bytes()), text("b", written.as_bytes())), (None, None));
+        for (field, whom) in [
+            ("b.c", Named::User("d".into())),
+            ("a", Named::Unclear),
+            ("b", Named::Unclear),
+            ("x.c", Named::Unclear),
+            ("B", Named::Unclear),
+            ("x", Named::Nobody),
+        ] {
+            assert_eq!(named(field, written.as_bytes()), whom, "{field}");
+        }
     }
 
     #[test]
@@ -113,7 +141,7 @@ mod tests {
             r#"{"user": "ada",}"#,
             "",
         ] {
-            assert_eq!(text("user", bad.as_bytes()), None, "{bad}");
+            assert_eq!(named("user", bad.as_bytes()), Named::Unclear, "{bad}");
         }
         assert!(value("[".repeat(16_000).as_bytes()).is_none());
     }

@@ -1,11 +1,12 @@
 //! Forms as `multipart/form-data` (RFC 7578), as browsers write them and in no other way: whatever two parsers could read
 //! differently is no form here.
 
+use crate::login::observed::sent::Named;
 use crate::login::observed::sent::Sought;
 use crate::login::observed::sent::in_utf8;
 
-/// The value of `field`; files are passed over.
-pub(super) fn text(field: &str, parameters: &str, body: &[u8]) -> Option<String> {
+/// Whom `field` names; files are passed over. Nothing if this is no such form.
+pub(super) fn named(field: &str, parameters: &str, body: &[u8]) -> Option<Named> {
     let mut sought = Sought::default();
     for part in parts(&boundary(parameters)?, body)? {
         let end = memchr::memmem::find(part, b"\r\n\r\n")?;
@@ -14,7 +15,7 @@ pub(super) fn text(field: &str, parameters: &str, body: &[u8]) -> Option<String>
         let text = || String::from_utf8(value.to_vec()).ok();
         sought.note(field, &name, || text().filter(|_| is_text));
     }
-    sought.result()
+    Some(sought.result())
 }
 
 /// A field of a form.
@@ -119,7 +120,11 @@ mod tests {
     }
 
     fn found(body: &str) -> Option<String> {
-        text("user", KIND, body.as_bytes())
+        match named("user", KIND, body.as_bytes()) {
+            Some(Named::User(name)) => Some(name),
+            Some(Named::Unclear) | None => None,
+            Some(Named::Nobody) => panic!("{body:?} may name somebody"),
+        }
     }
 
     #[test]
@@ -133,10 +138,9 @@ mod tests {
             ),
         ]);
         assert_eq!(found(&body).as_deref(), Some("ada"));
-        assert_eq!(
-            text("user", " boundary=\"----WebKitFormBoundaryAbc\"", body.as_bytes()).as_deref(),
-            Some("ada")
-        );
+        let quoted = named("user", " boundary=\"----WebKitFormBoundaryAbc\"", body.as_bytes());
+        assert_eq!(quoted, Some(Named::User("ada".into())));
+        assert_eq!(named("email", KIND, body.as_bytes()), Some(Named::Nobody));
     }
 
     #[test]
@@ -177,7 +181,7 @@ mod tests {
         for kind in
             ["", " boundary=", " boundary=a b", " charset=utf-8; boundary=x", " boundary=a; boundary=b"]
         {
-            assert_eq!(text("user", kind, good.as_bytes()), None, "{kind:?}");
+            assert_eq!(named("user", kind, good.as_bytes()), None, "{kind:?}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Whom a login form names. The rest of the form is looked over and not read: one field of it is a password.
 //!
 //! The app reads the same bytes with a parser of its own, and may not even look at the type that they are said to be of.
-//! Where two parsers could find two names, nothing is found, and no session comes of it: a field that is there twice, or
-//! once more in another spelling or in the address; what is encoded in ways that not everybody knows; what could be read as
-//! another type.
+//! Where two parsers could find two names, or one of them a name and the other none, it is unclear whom the form names: a
+//! field that is there twice, or in another spelling; what is encoded in ways that not everybody knows; what could be read
+//! as another type.
 
 use http::HeaderMap;
 use http::HeaderName;
@@ -17,26 +17,54 @@ use crate::login::observed::multipart;
 /// So much of a form is looked at, and a longer one is nobody's.
 pub const MOST_BYTES: usize = 16 * 1024;
 
-/// The value of `field` in a form of at most [`MOST_BYTES`]: urlencoded, multipart or JSON.
-pub(crate) fn user(field: &str, headers: &HeaderMap, query: Option<&str>, body: &[u8]) -> Option<String> {
-    if headers.contains_key(CONTENT_ENCODING) || query.is_some_and(|query| is_in_query(field, query)) {
-        return None;
+/// Whom a form names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// Nobody: no parser finds the field, or anything in it.
+    Nobody,
+    /// This user.
+    User(String),
+    /// Whoever the app reads in it.
+    Unclear,
+}
+
+impl Named {
+    /// Whom a text names.
+    pub(super) fn by(text: String) -> Self {
+        if text.trim().is_empty() { Self::Nobody } else { Self::User(text) }
     }
-    let kind = only(headers, &CONTENT_TYPE)?;
+
+    /// Unclear if `other` is so.
+    fn unless(self, other: bool) -> Self {
+        if other { Self::Unclear } else { self }
+    }
+}
+
+/// Whom the `field` of a form of at most [`MOST_BYTES`] names: urlencoded, multipart or JSON.
+pub(crate) fn named(field: &str, headers: &HeaderMap, body: &[u8]) -> Named {
+    if body.is_empty() {
+        return Named::Nobody;
+    }
+    let kind = only(headers, &CONTENT_TYPE).filter(|_| !headers.contains_key(CONTENT_ENCODING));
+    let kind = kind.unwrap_or_default();
     let (essence, parameters) = kind.split_once(';').unwrap_or((kind, ""));
     match essence.trim().to_ascii_lowercase().as_str() {
-        "application/x-www-form-urlencoded" => in_utf8(parameters).then(|| urlencoded(field, body))?,
-        "application/json" => {
-            in_utf8(parameters).then(|| json::text(field, body))?.filter(|_| !hides(field, body))
+        "application/x-www-form-urlencoded" => {
+            urlencoded(field, body).unwrap_or(Named::Unclear).unless(!in_utf8(parameters))
         }
-        "multipart/form-data" => multipart::text(field, parameters, body).filter(|_| !hides(field, body)),
-        _ => None,
+        "application/json" => json::named(field, body).unless(!in_utf8(parameters) || hides(field, body)),
+        "multipart/form-data" => {
+            multipart::named(field, parameters, body).unwrap_or(Named::Unclear).unless(hides(field, body))
+        }
+        _ => Named::Unclear,
     }
 }
 
 /// Whether an app that takes every body for urlencoded would find the field in this one.
 fn hides(field: &str, body: &[u8]) -> bool {
-    body.split(|byte| b"&;".contains(byte)).any(|pair| {
+    // How the lines of multipart go on: a value in quotes is nobody's name.
+    let plain = |pair: &&[u8]| !pair.starts_with(b" name=\"");
+    body.split(|byte| b"&;".contains(byte)).filter(plain).any(|pair| {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
         let decoded: Vec<u8> = percent_decode(name).collect();
         name.len() < pair.len() && reads_as(field, &String::from_utf8_lossy(&decoded))
@@ -70,14 +98,14 @@ impl Sought {
         }
     }
 
-    pub(super) fn result(self) -> Option<String> {
-        self.found.filter(|_| !self.spoilt)
+    pub(super) fn result(self) -> Named {
+        self.found.map_or(Named::Nobody, Named::by).unless(self.spoilt)
     }
 }
 
 /// Whether some framework could take `name` for `field`: in other letters, with other marks between them, as PHP spells it,
 /// as one of several or of a group.
-fn reads_as(field: &str, name: &str) -> bool {
+pub(super) fn reads_as(field: &str, name: &str) -> bool {
     let is_of = |group: &str, name: &str| {
         name.match_indices(['[', '\0']).any(|(end, _)| alike(group, name.get(..end).unwrap_or_default()))
     };
@@ -95,7 +123,7 @@ pub(super) fn fold(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
-fn urlencoded(field: &str, body: &[u8]) -> Option<String> {
+fn urlencoded(field: &str, body: &[u8]) -> Option<Named> {
     if !is_plainly_urlencoded(body) {
         return None;
     }
@@ -105,7 +133,7 @@ fn urlencoded(field: &str, body: &[u8]) -> Option<String> {
         let name = decode(halves.next().unwrap_or_default())?;
         sought.note(field, &name, || decode(halves.next().unwrap_or_default()));
     }
-    sought.result()
+    Some(sought.result())
 }
 
 /// Whether a query names the field: an app may take the address for the form.
@@ -113,6 +141,19 @@ pub(crate) fn is_in_query(field: &str, query: &str) -> bool {
     let pairs = query.split(['&', ';']);
     let mut names = pairs.map(|pair| pair.split('=').next().unwrap_or_default());
     names.any(|name| decode(name.as_bytes()).is_none_or(|name| reads_as(field, &name)))
+}
+
+/// Whether a query names the field, once and beyond doubt, and beside it nothing but the `other` parameter.
+pub(crate) fn is_only_in_query(field: &str, other: Option<&str>, query: &str) -> bool {
+    let mut fields = 0;
+    let known = query.split('&').all(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(name.as_bytes());
+        fields += usize::from(name.as_deref() == Some(field));
+        let known = name.is_some_and(|name| name == field || Some(&*name) == other);
+        known && pair.contains('=') && decode(value.as_bytes()).is_some()
+    });
+    known && fields == 1 && is_plainly_urlencoded(query.as_bytes())
 }
 
 /// Nothing where an escape is none, or one of those that only some read (`%u0041`).
@@ -150,9 +191,9 @@ mod tests {
 
     const FORM: &str = "application/x-www-form-urlencoded";
 
-    fn sent(kind: &str, query: Option<&str>, body: &str) -> Option<String> {
+    fn sent(kind: &str, body: &str) -> Named {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
-        user("user_name", &headers, query, body.as_bytes())
+        named("user_name", &headers, body.as_bytes())
     }
 
     #[test]
@@ -171,7 +212,7 @@ mod tests {
                 "--xYz\r\nContent-Disposition: form-data; name=\"user_name\"\r\n\r\nAda Ä\r\n--xYz--\r\n",
             ),
         ] {
-            assert_eq!(sent(kind, Some("next=%2F&lang=de"), body).as_deref(), Some("Ada Ä"), "{body}");
+            assert_eq!(sent(kind, body), Named::User("Ada Ä".into()), "{body}");
         }
     }
 
@@ -179,13 +220,24 @@ mod tests {
     fn the_field_of_a_group_is_told_from_its_neighbours() {
         let found = |body: &str| {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, FORM.parse().unwrap())]);
-            user("user[email]", &headers, None, body.as_bytes())
+            named("user[email]", &headers, body.as_bytes())
         };
         let form = "user%5Bemail%5D=ada&user%5Bpassword%5D=x";
-        assert_eq!(found(form).as_deref(), Some("ada"));
+        assert_eq!(found(form), Named::User("ada".into()));
+        assert_eq!(found("user%5Bpassword%5D=x"), Named::Nobody);
         for more in ["user=eve", "user%5BEmail%5D=eve", "user%5Bemail%5D%5B%5D=eve", "user.email=eve"] {
-            assert_eq!(found(&format!("{form}&{more}")), None, "{more}");
+            assert_eq!(found(&format!("{form}&{more}")), Named::Unclear, "{more}");
         }
+    }
+
+    #[test]
+    fn a_field_may_be_called_as_multipart_calls_all_fields() {
+        let kind = HeaderMap::from_iter([(CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap())]);
+        let found = |body: &str| named("name", &kind, body.as_bytes());
+        let form = "--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nada\r\n--x--";
+        assert_eq!(found(form), Named::User("ada".into()));
+        assert_eq!(found(&form.replace("=\"name\"", "=\"lang\"")), Named::Nobody);
+        assert_eq!(found(&form.replace("ada", "ada; name=eve")), Named::Unclear);
     }
 
     proptest::proptest! {
@@ -197,15 +249,17 @@ mod tests {
             for kind in [FORM, "application/json", "multipart/form-data; boundary=x"] {
                 let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
                 for body in [&body, text.as_bytes()] {
-                    let found = user("x", &headers, str::from_utf8(body).ok(), body);
-                    assert!(found.is_none_or(|found| found.len() <= body.len()));
+                    if let Named::User(found) = named("x", &headers, body) {
+                        assert!(found.len() <= body.len());
+                    }
+                    is_only_in_query("x", None, &String::from_utf8_lossy(body));
                 }
             }
         }
     }
 
     #[test]
-    fn what_could_be_two_names_is_none() {
+    fn what_could_be_two_names_is_unclear() {
         for body in [
             "user_name=ada&user_name=eve",
             "user_name=ada&User_Name=eve",
@@ -234,31 +288,29 @@ mod tests {
             "_charset_=iso-8859-1&user_name=ada",
             "user_name=%FF",
             "user_name=ada&%FF=1",
-            "password=x",
-            "",
         ] {
-            assert_eq!(sent(FORM, None, body), None, "{body}");
+            assert_eq!(sent(FORM, body), Named::Unclear, "{body}");
         }
         for query in ["user_name=eve", "a=1&USER_NAME=eve", "user%5Fname=eve", "a;user_name=x", "%FF=1"] {
-            assert_eq!(sent(FORM, Some(query), "user_name=ada"), None, "{query}");
+            assert!(is_in_query("user_name", query), "{query}");
         }
         for kind in
             ["", "text/plain", "application/x-www-form-urlencoded; charset=utf-16", "application/jsonx"]
         {
-            assert_eq!(sent(kind, None, "user_name=ada"), None, "{kind}");
+            assert_eq!(sent(kind, "user_name=ada"), Named::Unclear, "{kind}");
         }
         let json = r#"{"user_name": "ada", "x": "&user_name=eve&"}"#;
-        assert_eq!(sent("application/json", None, json), None);
+        assert_eq!(sent("application/json", json), Named::Unclear);
         let multipart = format!(
             "--x\r\nContent-Disposition: form-data; name=\"user_name\"\r\n\r\nada\r\n{}&user%5Fname=eve&\r\n--x--",
             "--x\r\nContent-Disposition: form-data; name=\"y\"\r\n\r\n",
         );
-        assert_eq!(sent("multipart/form-data; boundary=x", None, &multipart), None);
+        assert_eq!(sent("multipart/form-data; boundary=x", &multipart), Named::Unclear);
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, FORM.parse().unwrap())]);
         headers.append(CONTENT_TYPE, "application/json".parse().unwrap());
-        assert_eq!(user("user_name", &headers, None, b"user_name=ada"), None);
+        assert_eq!(named("user_name", &headers, b"user_name=ada"), Named::Unclear);
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, FORM.parse().unwrap())]);
         headers.append(CONTENT_ENCODING, "gzip".parse().unwrap());
-        assert_eq!(user("user_name", &headers, None, b"user_name=ada"), None);
+        assert_eq!(named("user_name", &headers, b"user_name=ada"), Named::Unclear);
     }
 }

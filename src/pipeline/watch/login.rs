@@ -6,19 +6,19 @@ use http::header;
 use http::request::Parts;
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde_json::Value;
 
 use crate::access::csrf;
-use crate::access::csrf::Provenance;
-use crate::login::Login;
+use crate::body::RequestBody;
 use crate::login::Outcome;
 use crate::login::SessionCookie;
 use crate::login::observed;
 use crate::login::observed::Caller;
+use crate::login::observed::Claim;
 use crate::login::observed::Entered;
 use crate::login::observed::Head;
 use crate::login::observed::Observed;
+use crate::login::observed::Step;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::forward::Answered;
@@ -38,26 +38,23 @@ impl Gateway {
         &self,
         exchange: &mut Exchange,
         (site, app): (&Site, &AppLogin),
-        (mut head, body): (Parts, Incoming),
+        (mut head, mut body): (Parts, RequestBody),
         passage: Passage,
     ) -> Result<Reply, Reject> {
         let protected = passage.protected;
         let caller = self.caller(exchange, site, &head.headers)?;
-        let mut body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
-        let whole = body.look(observed::MOST_BYTES).await.map_err(|error| Reject::App(error.into()))?;
-        // A login that another site has sent is nobody's here (login CSRF), also where the app may get it.
-        let own = csrf::provenance(&head.headers, &caller.authority, exchange.scheme) == Provenance::Own;
-        let form = whole.filter(|_| own);
-        let sent =
-            form.as_ref().and_then(|form| Login::sent_user(app, &head.headers, head.uri.query(), form));
+        let Step::Count(sent) = self.step((exchange, &caller), (site, app), &head, &mut body).await? else {
+            return self.pass_on(exchange, site, (&mut head, body), passage).await;
+        };
         let attempt = self.count(exchange, (site, app), &caller, sent)?;
         if app.reads_json() {
             head.headers.remove(header::ACCEPT_ENCODING);
         }
         exchange.outlives_session = true;
-        let asks = site.mode == Mode::Enforce && form.is_some();
-        let expired =
-            if asks { self.forget_known(exchange, (site, app), &mut head).await? } else { Vec::new() };
+        let expired = match site.mode {
+            Mode::Enforce => self.forget_known(exchange, (site, app), &mut head).await?,
+            Mode::Observe => Vec::new(),
+        };
         let exchange = &*exchange;
         let login = &self.shared.login;
         let mut sent = match self.send(exchange, site, (&mut head, body), passage).await {
@@ -68,7 +65,7 @@ impl Gateway {
             }
         };
         let (yes, json) = judge(exchange, (site, app), &mut sent).await?;
-        let entered = if yes && form.is_some() {
+        let entered = if yes {
             let user = observed::user_of(app, attempt.sent(), sent.headers(), json.as_ref());
             let entered = login.observed_success(&caller, app, &attempt, user.as_deref()).await;
             entered.map(Some).or_else(|denied| match site.mode {
@@ -76,7 +73,7 @@ impl Gateway {
                 Mode::Observe => Ok(None),
             })?
         } else {
-            self.not_entered(&caller, &attempt, (yes, sent.status()));
+            self.not_entered(&caller, &attempt, sent.status());
             None
         };
         let mut reply = self.enter(exchange, (site, &caller), (sent, protected), entered).await?;
@@ -84,16 +81,26 @@ impl Gateway {
         Ok(reply)
     }
 
-    /// Counts what names a user to the login in its address, as apps take it that do not tell it from a form: no session
-    /// comes of it, so it is a failure.
-    pub(super) fn count_address(
+    /// What is due for what may be an attempt, if it may go on. The body is read as far as that takes.
+    pub(super) async fn step(
         &self,
-        exchange: &Exchange,
+        (exchange, caller): (&Exchange, &Caller),
         (site, app): (&Site, &AppLogin),
         head: &Parts,
-    ) -> Result<(), Reject> {
-        let caller = self.caller(exchange, site, &head.headers)?;
-        self.count(exchange, (site, app), &caller, None).map(drop)
+        body: &mut RequestBody,
+    ) -> Result<Step, Reject> {
+        let whole = body.look(observed::MOST_BYTES).await.map_err(|error| Reject::App(error.into()))?;
+        let foreign = csrf::is_foreign(&head.headers, &caller.authority, exchange.scheme);
+        match Step::due(Claim::of(app, head, whole.as_deref()), foreign) {
+            Step::Refuse(why) if site.mode == Mode::Enforce => {
+                Err(Reject::LoginDenied(self.shared.login.unheard(caller, app, why)))
+            }
+            Step::Refuse(why) => {
+                exchange.record(&self.shared.audit, &Event::WouldRefuse { what: why.reason() });
+                Ok(Step::Pass)
+            }
+            step @ (Step::Pass | Step::Count(_)) => Ok(step),
+        }
     }
 
     /// Counts the attempt, or refuses it.
@@ -114,16 +121,15 @@ impl Gateway {
         }
     }
 
-    /// No session comes of it: the app said no or could not say anything, or whoever it let in cannot be known.
-    fn not_entered(&self, caller: &Caller, attempt: &Observed, (yes, status): (bool, StatusCode)) {
+    /// No session comes of it: the app said no or could not say anything.
+    fn not_entered(&self, caller: &Caller, attempt: &Observed, status: StatusCode) {
         let login = &self.shared.login;
         // What stands before an app answers so, and not the app.
         let silent = [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
         if silent.contains(&status) {
             return login.observed_nothing(attempt);
         }
-        let reason = if yes { "not_observed" } else { "refused_by_app" };
-        login.observed_failure(caller, attempt, reason);
+        login.observed_failure(caller, attempt, "refused_by_app");
         self.shared.metrics.login(Outcome::Failure.as_str());
     }
 

@@ -1,8 +1,8 @@
 //! The app's own logout: our session ends before the app hears of it, so that nothing the app does or fails to do keeps it.
 
 use http::request::Parts;
-use hyper::body::Incoming;
 
+use crate::body::RequestBody;
 use crate::headers::harden::CLEAR_SITE_DATA;
 use crate::headers::harden::SiteData;
 use crate::login::SessionCookie;
@@ -20,15 +20,13 @@ impl Gateway {
         &self,
         exchange: &mut Exchange,
         site: &Site,
-        (mut head, body): (Parts, Incoming),
+        (mut head, body): (Parts, RequestBody),
         passage: Passage,
     ) -> Result<Reply, Reject> {
         let Some(session) = exchange.session().cloned() else {
-            return self.forward(exchange, site, (&mut head, body), passage).await;
+            return self.pass_on(exchange, site, (&mut head, body), passage).await;
         };
         let caller = self.caller(exchange, site, &head.headers)?;
-        exchange.outlives_session = true;
-        let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
         let ended = self.shared.login.observed_logout(&caller, &session).await;
         let mut cookies = ended.map_err(Reject::StoreDown)?;
         let protected = passage.protected;

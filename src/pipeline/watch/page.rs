@@ -9,7 +9,6 @@ use http::Method;
 use http::Uri;
 use http::header;
 use http::request::Parts;
-use hyper::body::Incoming;
 
 use crate::access::csrf;
 use crate::access::rules::Allow;
@@ -33,7 +32,7 @@ impl Gateway {
         &self,
         exchange: &Exchange,
         (site, app): (&Site, &AppLogin),
-        (mut head, body): (Parts, Incoming),
+        (mut head, body): (Parts, RequestBody),
         passage: Passage,
     ) -> Result<Reply, Reject> {
         if self.shared.same_site == SameSite::Strict && !csrf::is_own(&head.headers) {
@@ -43,7 +42,6 @@ impl Gateway {
             return Ok(Reply::own(self.shared.login.pages().onward_to_login(host, exchange.target())));
         }
         let mut afresh = head.clone();
-        let body = self.upload(exchange, site, body).await.map_err(|error| Reject::App(error.into()))?;
         let mut sent = self.send(exchange, site, (&mut head, body), passage).await?;
         let mut expired = Vec::new();
         if leads_away(exchange, (site, app), &sent).is_some() && sent.carries_cookies() {
