@@ -388,8 +388,8 @@ fn name_in(app: &AppLogin, name: &str) -> Option<UserName> {
 }
 
 /// Whose failures are counted together: many apps take a name in any letters, so that a guesser must not gain attempts by
-/// writing it in others.
+/// writing it in others. To other apps these are other people, whose successes are not each other's.
 fn subject(app: &AppLogin, sent: &str, device: Option<Device>) -> Subject {
     let folded: String = sent.trim().nfkc().collect::<String>().to_lowercase();
-    Subject::new(&format!("{}\u{1f}{folded}", app.realm), device)
+    Subject::spelt(&format!("{}\u{1f}{folded}", app.realm), sent, device)
 }

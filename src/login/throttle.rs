@@ -4,8 +4,14 @@
 //! administrator resets it (SP 800-63B §3.2.2: no more than 100 in a row). A *network* has so many failures in a span of
 //! time, over all accounts. Each attempt counts as a failure from the moment it begins until it proves otherwise, so
 //! that a hundred guesses sent at once are a hundred guesses. Names nobody has are counted like all others.
+//!
+//! Where several spellings of a name count as one account, a success takes back the failures of its own spelling and no
+//! other: to an app that tells them apart the others are another person, and may be the one whose password is guessed.
+
+mod account;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::crypto::sha256;
 use crate::login::Attempts;
 use crate::login::cookies::Device;
+use crate::login::throttle::account::AccountCount;
 use crate::net::ClientAddr;
 
 /// Failures in a row after which nothing but a reset helps (SP 800-63B §3.2.2).
@@ -27,15 +34,28 @@ const CAPACITY: usize = 65_536;
 
 /// Whose failures are counted together: an account, on a device its owner used before or on all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Subject {
+struct Key {
     account: [u8; 32],
     device: Option<Device>,
+}
+
+/// Whose attempt it is, and how they have spelt their name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject {
+    key: Key,
+    spelling: [u8; 32],
 }
 
 impl Subject {
     /// The account of this name, whether there is one or not. Hashed, so that long names cost no more than short ones.
     pub(crate) fn new(name: &str, device: Option<Device>) -> Self {
-        Self { account: sha256(name.as_bytes()), device }
+        Self::spelt(name, name, device)
+    }
+
+    /// An account whose name has other spellings beside this one.
+    pub(crate) fn spelt(account: &str, spelling: &str, device: Option<Device>) -> Self {
+        let key = Key { account: sha256(account.as_bytes()), device };
+        Self { key, spelling: sha256(spelling.as_bytes()) }
     }
 }
 
@@ -61,12 +81,6 @@ pub(crate) struct Attempt {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct AccountCount {
-    failures: u32,
-    last: Timestamp,
-}
-
-#[derive(Clone, Copy, Debug)]
 struct NetworkCount {
     failures: u32,
     since: Timestamp,
@@ -76,7 +90,7 @@ struct NetworkCount {
 #[derive(Debug)]
 pub(crate) struct Throttle {
     limits: Attempts,
-    accounts: BTreeMap<Subject, AccountCount>,
+    accounts: BTreeMap<Key, AccountCount>,
     networks: BTreeMap<IpAddr, NetworkCount>,
 }
 
@@ -94,22 +108,22 @@ impl Throttle {
         client: ClientAddr,
         now: Timestamp,
     ) -> Result<Attempt, Refused> {
-        let network = subject.device.is_none().then(|| client.network());
+        let network = subject.key.device.is_none().then(|| client.network());
         if let Some(wait) = network.and_then(|network| self.network_wait(network, now)) {
             return Err(Refused::Network(wait));
         }
-        let failures = match self.accounts.get(&subject) {
-            Some(count) if count.failures >= HARD_STOP => return Err(Refused::Stopped),
-            Some(count) => {
-                let wait = self.delay(count.failures).saturating_sub(now.since(count.last));
+        let failures = match self.accounts.get(&subject.key).and_then(AccountCount::run) {
+            Some(run) if run.failures >= HARD_STOP => return Err(Refused::Stopped),
+            Some(run) => {
+                let wait = self.delay(run.failures).saturating_sub(now.since(run.last));
                 if !wait.is_zero() {
                     return Err(Refused::Account(wait));
                 }
-                count.failures + 1
+                run.failures + 1
             }
             None => 1,
         };
-        self.accounts.insert(subject, AccountCount { failures, last: now });
+        self.accounts.entry(subject.key).or_default().fail(subject.spelling, now);
         if let Some(network) = network {
             self.count_network(network, now);
         }
@@ -128,33 +142,30 @@ impl Throttle {
         Ok(Attempt { subject: None, network: Some(network), failures: 1 })
     }
 
-    /// The password was right: the account's counts begin anew, the network gets its attempt back. Not more than that,
-    /// or an attacker with an account of their own would wash their network clean with it.
+    /// The password was right: the account's counts begin anew for this spelling, the network gets its attempt back. Not
+    /// more than that, or an attacker with an account of their own would wash their network clean with it, or an account
+    /// whose name differs in letters alone.
     pub(crate) fn succeeded(&mut self, attempt: &Attempt) {
-        if let Some(subject) = attempt.subject {
-            self.accounts.remove(&subject);
-            self.accounts.remove(&Subject { device: None, ..subject });
+        if let Some(Subject { key, spelling }) = attempt.subject {
+            for key in [key, Key { device: None, ..key }] {
+                self.update(key, |count| count.forgive(spelling));
+            }
         }
         self.give_back_network(attempt);
     }
 
     /// The attempt was never judged (no free hasher, say), so it counts for nothing.
     pub(crate) fn give_back(&mut self, attempt: &Attempt) {
-        if let Some(subject) = attempt.subject
-            && let Some(count) = self.accounts.get_mut(&subject)
-        {
-            count.failures = count.failures.saturating_sub(1);
-            if count.failures == 0 {
-                self.accounts.remove(&subject);
-            }
+        if let Some(Subject { key, spelling }) = attempt.subject {
+            self.update(key, |count| count.give_back(spelling));
         }
         self.give_back_network(attempt);
     }
 
     /// An administrator gave the account a new password: all its counts begin anew.
     pub(crate) fn reset(&mut self, name: &str) {
-        let account = Subject::new(name, None).account;
-        self.accounts.retain(|subject, _| subject.account != account);
+        let account = Subject::new(name, None).key.account;
+        self.accounts.retain(|key, _| key.account != account);
     }
 
     /// How long after the last of `failures` in a row the next attempt may begin.
@@ -162,6 +173,15 @@ impl Throttle {
         match failures.checked_sub(self.limits.per_account) {
             None => Duration::ZERO,
             Some(more) => Duration::from_secs(1_u64.checked_shl(more).unwrap_or(u64::MAX)).min(LONGEST),
+        }
+    }
+
+    fn update(&mut self, key: Key, change: impl FnOnce(&mut AccountCount)) {
+        if let Entry::Occupied(mut entry) = self.accounts.entry(key) {
+            change(entry.get_mut());
+            if entry.get().run().is_none() {
+                entry.remove();
+            }
         }
     }
 
@@ -190,8 +210,9 @@ impl Throttle {
     fn forget_the_oldest(&mut self) {
         // An eighth at a time, so that a flood of names pays for the sorting only now and then.
         if self.accounts.len() > CAPACITY {
-            let oldest = eighth_oldest(self.accounts.values().map(|count| count.last));
-            self.accounts.retain(|_, count| count.last > oldest);
+            let last = |count: &AccountCount| count.run().map(|run| run.last);
+            let oldest = eighth_oldest(self.accounts.values().filter_map(last));
+            self.accounts.retain(|_, count| last(count) > Some(oldest));
         }
         if self.networks.len() > CAPACITY {
             let oldest = eighth_oldest(self.networks.values().map(|count| count.since));
@@ -297,6 +318,82 @@ mod tests {
         assert!(matches!(throttle.begin(subject, client(1), at(0)), Err(Refused::Network(_))));
     }
 
+    fn spelt(spelling: &str) -> Subject {
+        Subject::spelt("alice", spelling, None)
+    }
+
+    #[test]
+    fn a_success_takes_back_the_failures_of_its_own_spelling_alone() {
+        let mut throttle = Throttle::new(LIMITS);
+        for spelling in ["alice", "Alice", "alice"] {
+            throttle.begin(spelt(spelling), client(1), at(10)).unwrap();
+        }
+        let own = throttle.begin(spelt("Alice"), client(1), at(20)).unwrap();
+        assert_eq!(own.failures, 4);
+        throttle.succeeded(&own);
+        assert_eq!(throttle.begin(spelt("alice"), client(1), at(30)).unwrap().failures, 3);
+        for n in 4..=6 {
+            let own = throttle.begin(spelt("Alice"), client(1), at(30 + n)).unwrap();
+            assert_eq!(own.failures, 4);
+            throttle.succeeded(&own);
+        }
+        let theirs = throttle.begin(spelt("alice"), client(1), at(40)).unwrap();
+        throttle.succeeded(&theirs);
+        assert!(throttle.accounts.is_empty());
+    }
+
+    #[test]
+    fn a_success_leaves_no_wait_behind_but_that_of_the_last_failure() {
+        let mut throttle = Throttle::new(LIMITS);
+        for _ in 0..5 {
+            throttle.begin(spelt("ALICE"), client(1), at(10)).unwrap();
+        }
+        let own = throttle.begin(spelt("alice"), client(2), at(11)).unwrap();
+        throttle.succeeded(&own);
+        assert_eq!(throttle.begin(spelt("alice"), client(2), at(11)).unwrap().failures, 6);
+    }
+
+    #[test]
+    fn with_an_account_of_ones_own_nobody_guesses_more_at_another() {
+        let mut throttle = Throttle::new(LIMITS);
+        let mut guesses = 0;
+        for n in 0..1000 {
+            guesses += usize::from(throttle.begin(spelt("alice"), client(n), at(10)).is_ok());
+            if let Ok(own) = throttle.begin(spelt("Alice"), client(n), at(10)) {
+                throttle.succeeded(&own);
+            }
+        }
+        assert_eq!(guesses, 5);
+    }
+
+    #[test]
+    fn spellings_beyond_the_most_are_counted_and_taken_back_by_nobody() {
+        let mut throttle = Throttle::new(Attempts { per_account: 1000, per_address: 1000, ..LIMITS });
+        for n in 0..20 {
+            throttle.begin(spelt(&format!("spelling {n}")), client(1), at(n)).unwrap();
+        }
+        for n in 0..20 {
+            let own = throttle.begin(spelt(&format!("spelling {n}")), client(1), at(20)).unwrap();
+            throttle.succeeded(&own);
+        }
+        let left = throttle.begin(spelt("alice"), client(1), at(21)).unwrap();
+        assert!(left.failures > 16, "{}", left.failures);
+        throttle.reset("alice");
+        assert!(throttle.accounts.is_empty());
+    }
+
+    #[test]
+    fn a_success_on_a_known_device_takes_back_what_was_spelt_so_elsewhere() {
+        let mut throttle = Throttle::new(LIMITS);
+        for n in 0..100_u32 {
+            throttle.begin(spelt("alice"), client(1), at(u64::from(n) * 3601)).unwrap();
+        }
+        let owner = Subject::spelt("alice", "alice", Some(device("alice")));
+        let attempt = throttle.begin(owner, client(1), at(400_000)).unwrap();
+        throttle.succeeded(&attempt);
+        assert!(throttle.accounts.is_empty());
+    }
+
     #[test]
     fn an_unjudged_attempt_counts_for_nothing() {
         let mut throttle = Throttle::new(LIMITS);
@@ -365,7 +462,7 @@ mod tests {
         }
         assert!(throttle.accounts.len() <= CAPACITY && throttle.networks.len() <= CAPACITY);
         let last = Subject::new(&(total - 1).to_string(), None);
-        assert!(throttle.accounts.contains_key(&last));
-        assert!(!throttle.accounts.contains_key(&Subject::new("0", None)));
+        assert!(throttle.accounts.contains_key(&last.key));
+        assert!(!throttle.accounts.contains_key(&Subject::new("0", None).key));
     }
 }

@@ -189,6 +189,22 @@ def send(person, method, target, headers, body, kind=NAVIGATION):
     return person.request(method, target, {**own, **headers}, body)
 
 
+def test_an_account_of_ones_own_clears_no_failures_of_one_spelt_in_other_letters(make_gateway, legacy):
+    gateway = make_gateway("app-login-spelt", [site(legacy, "app")])
+    mark = legacy.mark()
+    for _ in range(12):
+        log_in(Person(gateway, "app.test"), "moritz", "wrong")
+        log_in(Person(gateway, "app.test"), "Moritz")
+    guesses = [seen for seen in legacy.logins(mark) if b"wrong" in seen.body]
+    assert 5 <= len(guesses) < 10
+    # Whose failures they are can take them back.
+    time.sleep(2 ** (len(guesses) - 5) + 0.1)
+    person = Person(gateway, "app.test")
+    assert log_in(person, "moritz").status == 302 and person.cookie
+    for _ in range(4):
+        assert log_in(Person(gateway, "app.test"), "moritz", "wrong").status == 200
+
+
 @pytest.fixture(scope="module")
 def strict(make_gateway, legacy):
     """An app that is open to everybody, so that nothing but the watch stands before it; ten attempts for a network."""
