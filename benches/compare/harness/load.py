@@ -58,7 +58,7 @@ def requests(proxy, cell, cookie, size, folder):
     _expect(rf"\({count * size}\) data", said)
     user, kernel = ((late - early) * 1e6 / (count * COUNTED) for early, late in zip(before, after))
     rate = float(_expect(r"([\d.]+) req/s", said)[1])
-    p50, p99 = _percentiles(log)
+    p50, p99 = _percentiles(_times(log))
     tls = " ".join(re.findall(r"(?:Cipher|Server Temp Key): (\S+)", said))
     return Sample(user, kernel, rate, p50, p99, tls)
 
@@ -84,6 +84,34 @@ def handshakes(proxy, cell, cookie, size, folder):
     rows = dict(line.split(",") for line in table.read_text().splitlines()[1:])
     tls = _expect(r"SSL/TLS Protocol:\s+TLSv1.3,(\w+)", said)[1]
     return Sample(user, kernel, rate, float(rows["50"]), float(rows["99"]), tls)
+
+
+@dataclass
+class Latency:
+    """Of requests at a steady rate, in milliseconds."""
+
+    p50: float
+    p99: float
+    worst: float
+
+
+def steadily(proxy, pace, cookie, folder):
+    """HTTP/2 requests that come at a rate of their own, whatever the answers do."""
+    connections, rate, seconds = pace
+    log = folder / "requests.log"
+    log.unlink(missing_ok=True)
+    command = ["h2load", "-t", "1", "-D", seconds, "-c", connections, "-m", 32, "--log-file", log]
+    command += [f"--rps={rate / connections}", f"--tls13-ciphers={CIPHER}"]
+    command += ["-H", f"cookie: {cookie}", "--connect-to", f"127.0.0.1:{proxy.port}"]
+    command += [f"https://localhost:{proxy.port}/100B"]
+    with _started(command) as client:
+        said = client.stdout.read()
+    _expect(r"\b0 failed, 0 errored, 0 timeout", said)
+    _expect(r"\b0 3xx, 0 4xx, 0 5xx", said)
+    times = _times(log)
+    if len(times) < rate * seconds * 0.9:
+        raise Failed(f"{len(times)} answers where {rate * seconds} were due\n{said[-2500:]}")
+    return Latency(*_percentiles(times), times[-1] / 1000)
 
 
 class _started:
@@ -113,7 +141,10 @@ def _expect(pattern, text):
     return found
 
 
-def _percentiles(log):
-    """Of h2load's list: start, status and microseconds of every request."""
-    times = sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
+def _times(log):
+    """Microseconds, in order, out of h2load's list: start, status and microseconds of every request."""
+    return sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
+
+
+def _percentiles(times):
     return times[len(times) // 2] / 1000, times[len(times) * 99 // 100] / 1000

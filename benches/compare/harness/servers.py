@@ -116,7 +116,7 @@ workers: {workers}
 listen: {{ https: "127.0.0.1:{port}", admin: null }}
 tls: {{ certificates: [{{ cert: {certificate}, key: {key} }}], min_version: "1.3" }}
 session: {{ store: {store} }}
-login: {{ password: {{ users: users.yaml }} }}
+login: {{ password: {{ users: users.yaml }}, attempts: {{ per_address: 100000/1m }} }}
 limits: {{ idle_timeout: 10m }}
 log: {{ access: {access}, audit: audit.log }}
 sites:
@@ -169,8 +169,10 @@ class Setup:
         self.app = self._nginx(folder, 1, APP.format(port=(port := free_port()), folder=folder, **values), port)
         return self.app
 
-    def start(self, name):
-        return getattr(self, f"_{name}_proxy")(self._subfolder(name))
+    def start(self, name, people=()):
+        """One of the proxies; `people` can log in beside the usual user, where anybody can."""
+        start = getattr(self, f"_{name}_proxy")
+        return start(self._subfolder(name), people=people) if people else start(self._subfolder(name))
 
     def _nginx(self, folder, workers, inside, port):
         user = "user root;" if os.geteuid() == 0 else ""
@@ -215,10 +217,11 @@ class Setup:
         self.redis = Process(command, folder, port)
         return self.redis
 
-    def _vestibule_proxy(self, folder, store="disk", cookies="harden"):
+    def _vestibule_proxy(self, folder, store="disk", cookies="harden", people=()):
         binary = vestibule()
-        add = [binary, "users", "add", USER, "--file", folder / "users.yaml"]
-        subprocess.run(add, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
+        for name in (USER, *people):
+            add = [binary, "users", "add", name, "--file", folder / "users.yaml"]
+            subprocess.run(add, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
         port = free_port()
         figures = {"workers": self.workers, "port": port, "app": self.app.port, "store": store}
         figures["cookies"] = cookies
