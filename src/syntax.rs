@@ -2,6 +2,7 @@
 //! chunks are framed.
 
 pub(crate) mod chunks;
+pub(crate) mod text;
 
 /// Bytes of a target at most; more is answered with 414.
 pub(crate) const MAX_TARGET: usize = 8 * 1024;

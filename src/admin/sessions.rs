@@ -176,8 +176,7 @@ impl Clerk<'_> {
         let more = sessions.len() > limit;
         sessions.truncate(limit);
         let next = sessions.last().filter(|_| more).map(|last| Cursor::new(&last.id().to_bytes()));
-        let user = called(user);
-        self.tell("list_user", None, Context { user: Some(&user), ..self.context() });
+        self.tell("list_user", None, self.about(user));
         Ok(listing(&sessions, next.as_ref()))
     }
 
@@ -200,9 +199,7 @@ impl Clerk<'_> {
 
     async fn end_user(&self, user: &UserName) -> Done {
         let done = self.desk.sessions.end_user(user, Why::Administrator).await;
-        let user = called(user);
-        let context = Context { user: Some(&user), ..self.context() };
-        self.tell("end_user", Some(ended(&done)), context);
+        self.tell("end_user", Some(ended(&done)), self.about(user));
         Ok(json(StatusCode::OK, &Ended { ended: done?, next: None }))
     }
 
@@ -238,15 +235,14 @@ impl Clerk<'_> {
 
     fn tell_of(&self, action: &'static str, ended: Option<usize>, session: &Session) {
         let reference = session.reference();
-        let user = called(&session.user().name);
-        let (user, session) = (Some(&*user), Some(reference.as_str()));
-        self.tell(action, ended, Context { user, session, ..self.context() });
+        let context = self.about(&session.user().name);
+        self.tell(action, ended, Context { session: Some(reference.as_str()), ..context });
     }
-}
 
-/// A user's name for the audit log, which no host tells here whose it is.
-fn called(user: &UserName) -> String {
-    user.realm().map_or_else(|| user.to_string(), |realm| format!("{user} ({realm})"))
+    /// The site whose own login vouches for a user stands where the audit log has the host: a name may look like anything.
+    fn about<'b>(&'b self, user: &'b UserName) -> Context<'b> {
+        Context { user: Some(user.as_str()), host: user.realm(), ..self.context() }
+    }
 }
 
 /// How many were ended, also where not all could be.

@@ -158,7 +158,7 @@ fn line() -> anyhow::Result<Secret<String>> {
 fn refuse_if_there(path: &Path, name: &str) -> anyhow::Result<()> {
     let Some(parsed) = UserName::parse(&name_of(name)).filter(|_| name.trim() == name) else {
         bail!(
-            "{name:?} is no user name: it has 1 to 128 characters, no control characters, no space at either end"
+            "{name:?} is no user name: it has 1 to 128 characters, none that is not seen, no space at either end"
         );
     };
     match file::load(path) {

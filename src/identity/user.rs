@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::syntax::text::is_hidden;
+
 /// A user's name together with the login that vouches for it: the key of accounts, sessions and logs.
 ///
 /// Whoever the users file calls "alice" need not be whom an app's own login calls so: names of different realms are never
@@ -17,10 +19,11 @@ impl UserName {
     /// At most so many characters are a name.
     pub const MAX_CHARS: usize = 128;
 
-    /// Reads a name: 1 to 128 characters, none of them a control character, no white space at either end.
+    /// Reads a name: 1 to 128 characters, all of them to be seen, no white space at either end. Two names that look the
+    /// same for a character that nobody sees would be two accounts.
     pub fn parse(text: &str) -> Option<Self> {
         let length = text.chars().count();
-        let clean = !text.chars().any(char::is_control) && text.trim() == text;
+        let clean = !text.chars().any(is_hidden) && text.trim() == text;
         ((1..=Self::MAX_CHARS).contains(&length) && clean).then(|| Self(text.into()))
     }
 
@@ -139,6 +142,18 @@ mod tests {
         {
             assert_eq!((name.as_str(), name.realm(), name.to_string()), ("alice", realm, "alice".to_owned()));
             assert_eq!(UserName::from_key(name.key()).as_ref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn a_name_has_nothing_that_is_not_seen() {
+        for hidden in
+            ["\n", "\u{200b}", "\u{202e}", "\u{2066}", "\u{feff}", "\u{ad}", "\u{3164}", "\u{e0061}"]
+        {
+            assert!(UserName::parse(&format!("ali{hidden}ce")).is_none(), "{hidden:?}");
+        }
+        for seen in ["alice", "Berta Müller", "o'neil@example.com", "李雷", "علی"] {
+            assert!(UserName::parse(seen).is_some(), "{seen}");
         }
     }
 

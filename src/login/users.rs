@@ -168,7 +168,7 @@ fn account(name: &str, entry: &Entry) -> Result<Account, Vec<(Option<&'static st
     let mut problems = Vec::new();
     let parsed = UserName::parse(&name_of(name)).filter(|_| name.trim() == name);
     if parsed.is_none() {
-        let message = "a user name has 1 to 128 characters, no control characters, no space at either end";
+        let message = "a user name has 1 to 128 characters, none that is not seen (control characters, marks of direction, zero width), no space at either end";
         problems.push((None, message.to_owned()));
     }
     let password = Hash::parse(&entry.password);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::net::ClientAddr;
+use crate::syntax::text::is_hidden;
 use crate::telemetry::Format;
 
 /// No value takes more of a line than this, before escaping.
@@ -155,14 +156,6 @@ pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
             shown => out.extend_from_slice(shown.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-}
-
-/// Characters that move the cursor, command a terminal, reorder what follows, or are not seen at all.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn escape_by_number(out: &mut Vec<u8>, character: char) {

@@ -402,7 +402,7 @@ def test_an_administrator_ends_the_sessions_of_an_apps_user(apps):
     log_in(person, "ivan")
     run("sessions", "end-user", "ivan", "--realm", "harden.test/", "--config", apps.file)
     assert not person.authenticated()
-    apps.wait_event("end_user", "ivan (harden.test/)")
+    apps.wait_event("end_user", '"host":"harden.test/"', '"user":"ivan"')
 
 
 def test_nothing_of_the_form_is_written_down_but_the_user(apps):

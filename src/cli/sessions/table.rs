@@ -5,8 +5,8 @@ use std::io::Write;
 
 use crate::admin::sessions::Entry;
 
-const COLUMNS: usize = 6;
-const TITLES: [&str; COLUMNS] = ["ID", "USER", "CLIENT", "ADDRESS", "SIGNED IN", "LAST USED"];
+const COLUMNS: usize = 7;
+const TITLES: [&str; COLUMNS] = ["ID", "USER", "LOGIN", "CLIENT", "ADDRESS", "SIGNED IN", "LAST USED"];
 
 /// A table that is written page by page: its columns are as wide as the first page asks for.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ pub(super) fn write_one(out: &mut impl Write, session: &Entry) -> io::Result<()>
     for (name, value) in [
         ("id", &*session.id),
         ("user", &plain(&session.user)),
-        ("realm", &plain(session.realm.as_deref().unwrap_or("users file"))),
+        ("login", &login(session)),
         ("client", &*session.client),
         ("user agent", agent),
         ("address", &*session.client_address),
@@ -62,7 +62,8 @@ pub(super) fn write_one(out: &mut impl Write, session: &Entry) -> io::Result<()>
 fn cells(session: &Entry) -> [String; COLUMNS] {
     [
         session.id.clone(),
-        plain(&of_realm(session)),
+        plain(&session.user),
+        login(session),
         session.client.clone(),
         session.client_address.clone(),
         to_the_second(&session.created_at),
@@ -70,10 +71,10 @@ fn cells(session: &Entry) -> [String; COLUMNS] {
     ]
 }
 
-/// A user of an app's own login is another than one of the same name in the users file.
-fn of_realm(session: &Entry) -> String {
-    let user = &session.user;
-    session.realm.as_ref().map_or_else(|| user.clone(), |realm| format!("{user} ({realm})"))
+/// Who vouches for the name: a user of an app's own login is another than one of the same name in the users file. In a
+/// column of its own, since a name may look like anything.
+fn login(session: &Entry) -> String {
+    plain(session.realm.as_deref().unwrap_or("users file"))
 }
 
 fn line(out: &mut impl Write, cells: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> io::Result<()> {
@@ -125,10 +126,10 @@ mod tests {
         table.write(&mut out, &[entry("zoe")]).unwrap();
         let text = String::from_utf8(out).unwrap();
         let expected = "\
-ID                USER          CLIENT            ADDRESS    SIGNED IN             LAST USED
-00112233aabbccdd  ann           Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
-00112233aabbccdd  Berta Müller  Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
-00112233aabbccdd  zoe (wiki.example/)  Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
+ID                USER          LOGIN       CLIENT            ADDRESS    SIGNED IN             LAST USED
+00112233aabbccdd  ann           users file  Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
+00112233aabbccdd  Berta Müller  users file  Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
+00112233aabbccdd  zoe           wiki.example/  Firefox on Linux  192.0.2.7  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
 ";
         assert_eq!(text, expected);
     }
