@@ -73,6 +73,10 @@ impl Gateway {
     /// Many apps send whoever is logged in away from their login, whatever is typed there: that would be a success for any
     /// name. So the app is asked for its login page with the same cookies first. Where the answer says who it is, that
     /// tells.
+    ///
+    /// What makes the app know them between the question and the attempt goes unseen. A queue of the attempts with one
+    /// cookie would not mend that: the app may read one value in many spellings, and log people in at addresses that nobody
+    /// has told us of.
     pub(super) async fn forget_known(
         &self,
         exchange: &mut Exchange,
