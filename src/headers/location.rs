@@ -11,13 +11,13 @@ use crate::net::Authority;
 use crate::net::Scheme;
 
 /// Rewrites a redirect that would lead away from the gateway without meaning to: to `http` on the own host, which the
-/// app thinks it is on, and to the app's own address, which the browser cannot or must not reach. Nothing if the
+/// app thinks it is on, and to an address of the app's own servers, which the browser cannot or must not reach. Nothing if the
 /// redirect is right as it is.
-pub fn outward(
+pub fn outward<'a>(
     location: &HeaderValue,
     own: &Authority,
     scheme: Scheme,
-    app: Option<&Authority>,
+    apps: impl IntoIterator<Item = &'a Authority>,
 ) -> Option<HeaderValue> {
     let (written, authority, rest) = split(location.as_bytes())?;
     let port = |of: &Authority| of.port.unwrap_or_else(|| written.default_port());
@@ -29,7 +29,7 @@ pub fn outward(
         && (authority.port.is_none_or(|port| port == Scheme::Http.default_port())
             || authority.port == own.port);
     let ours = authority.host == own.host && written == scheme && same(own);
-    (plain || (!ours && app.is_some_and(same))).then_some(())?;
+    (plain || (!ours && apps.into_iter().any(same))).then_some(())?;
     let line = [own.origin(scheme).as_bytes(), rest].concat();
     HeaderValue::from_maybe_shared(Bytes::from(line)).ok()
 }

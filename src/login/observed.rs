@@ -58,6 +58,7 @@ pub use crate::login::observed::judge::head_says_yes;
 pub use crate::login::observed::judge::read as read_answer;
 pub use crate::login::observed::judge::user as user_of;
 pub use crate::login::observed::landing::Landing;
+pub use crate::login::observed::landing::Leads;
 pub use crate::login::observed::sent::MOST_BYTES;
 
 /// Who makes a request to an app's login or logout. It owns what it is made of: what begins or ends a session is done to
@@ -198,9 +199,9 @@ impl Login {
         caller: &Caller,
         app: &AppLogin,
         observed: &Observed,
-        user: Option<&str>,
+        user: &str,
     ) -> Result<Entered, Denied> {
-        let Some(name) = user.and_then(|user| name_in(app, user)) else {
+        let Some(name) = name_in(app, user) else {
             self.observed_nothing(observed);
             self.tell_about(caller, None, None, &Event::LoginFail { reason: "unusable_user_name" });
             return Err(Denied::unusable_name());

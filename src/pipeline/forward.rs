@@ -287,8 +287,8 @@ fn present_as_plain(exchange: &Exchange, authority: &Authority, headers: &mut He
 /// that it is on plain http, or on its own address.
 pub(crate) fn outward(exchange: &Exchange, site: &Site, headers: &HeaderMap) -> Option<HeaderValue> {
     let (own, target) = (exchange.authority()?, headers.get(header::LOCATION)?);
-    let app = site.upstream.servers.first().and_then(Endpoint::authority);
-    location::outward(target, own, exchange.scheme, app)
+    let apps = site.upstream.servers.iter().filter_map(Endpoint::authority);
+    location::outward(target, own, exchange.scheme, apps)
 }
 
 /// The target as an app expects it, with the bytes of path and query as they came (RFC 9112 §3.2.1).

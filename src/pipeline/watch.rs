@@ -58,8 +58,8 @@ impl<'a> Watched<'a> {
         is_bodiless: bool,
     ) -> Option<Self> {
         let byway = site.login.app().filter(|app| {
-            let tells = !is_bodiless || Login::names_user(app, head.uri.query());
-            tells && app.is_byway(path, &head.method, exchange.session().is_some())
+            app.is_byway(path, &head.method, exchange.session().is_some())
+                && (!is_bodiless || Login::names_user(app, head.uri.query()))
         });
         let what = What::of(exchange, (site, path), head);
         (byway.is_some() || !matches!(what, What::Nothing))
@@ -133,7 +133,11 @@ impl Gateway {
 
     /// Where an answer leads, if it is a redirect.
     fn landing(exchange: &Exchange, site: &Site, headers: &HeaderMap) -> Option<Landing> {
-        let written = headers.get(header::LOCATION)?;
+        let mut lines = headers.get_all(header::LOCATION).iter();
+        let written = lines.next()?;
+        if lines.next().is_some() {
+            return Some(Landing::Unclear);
+        }
         let outward = forward::outward(exchange, site, headers);
         let location = outward.as_ref().unwrap_or(written);
         Some(Landing::of(location, exchange.authority()?, exchange.scheme, exchange.uri.path()))

@@ -2,9 +2,11 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from support.gateway import free_port
 from support.gateway import run
 from support.legacy import Legacy
 from support.legacy import answer
@@ -102,14 +104,35 @@ def test_the_apps_login_begins_a_session_and_nothing_else_does(apps, legacy, mod
     assert not old.authenticated()
 
 
+AWAY = ["/", "https://dash.example.com/", "/home;jsessionid=1A", "/home?was=f\xfcr", "/a%2Fb"]
+
+
+@pytest.fixture
+def sends_away(legacy, request):
+    """An app that sends whoever it knows away from its login, whatever they type there."""
+
+    def reset():
+        legacy.sends_known_away, legacy.away = False, "/"
+
+    request.addfinalizer(reset)
+    legacy.sends_known_away, legacy.away = True, getattr(request, "param", "/")
+
+
+@pytest.fixture(scope="module")
+def led(make_gateway, legacy):
+    sites = [site(legacy, "harden"), site(legacy, "vault", cookies="vault"), site(legacy, "pass", cookies="pass")]
+    sites.append(site(legacy, "observed", mode="observe"))
+    attempts = {"per_account": 100, "per_address": "1000/1m"}
+    return make_gateway("app-login-led", sites, login={"attempts": attempts})
+
+
+@pytest.mark.parametrize("sends_away", AWAY, indirect=True)
 @pytest.mark.parametrize("mode", ["harden", "vault", "pass"])
-def test_an_app_that_sends_known_people_away_lets_nobody_in_as_another(apps, legacy, mode, request):
-    request.addfinalizer(lambda: setattr(legacy, "sends_known_away", False))
-    legacy.sends_known_away = True
-    eve = Person(apps, f"{mode}.test")
+def test_an_app_that_sends_known_people_away_lets_nobody_in_as_another(led, mode, sends_away):
+    eve = Person(led, f"{mode}.test")
     log_in(eve, "eve")
     assert told(eve)["gateway"] == ["eve"]
-    stranger = Person(apps, f"{mode}.test")
+    stranger = Person(led, f"{mode}.test")
     stranger.jar = {name: value for name, value in eve.jar.items() if name != SESSION}
     for person in (eve, stranger):
         session = person.cookie
@@ -120,6 +143,35 @@ def test_an_app_that_sends_known_people_away_lets_nobody_in_as_another(apps, leg
         assert told(person)["gateway"] == ["dora"] and told(person)["app"] == "dora"
 
 
+@pytest.mark.parametrize("sends_away", AWAY, indirect=True)
+def test_in_observe_mode_somebody_the_app_knows_is_nobody_else(led, sends_away):
+    eve = Person(led, "observed.test")
+    log_in(eve, "eve")
+    assert told(eve)["gateway"] == ["eve"]
+    assert log_in(eve, "alice", "wrong").status == 302
+    assert told(eve)["gateway"] == ["eve"]
+    led.wait_event("authz_fail_observed", "login_of_known_user")
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["/login?error=Ung\xfcltig", "/login;jsessionid=1A?error", "{origin}//login", "http://10.0.0.2:5000/login", "/Login/"],
+)
+def test_a_no_that_leads_back_is_no_success_however_it_is_written(led, legacy, location, request):
+    request.addfinalizer(lambda: setattr(legacy, "refuses_to", None))
+    person = Person(led, "harden.test")
+    legacy.refuses_to = location.format(origin=person.origin)
+    assert log_in(person, "root", "wrong").status == 302
+    assert not person.cookie and not person.authenticated()
+
+
+def test_an_app_that_does_not_answer_locks_nobody_out(make_gateway):
+    gone = make_gateway("app-login-gone", [site(SimpleNamespace(upstream=f"http://127.0.0.1:{free_port()}"), "gone")])
+    person = Person(gone, "gone.test")
+    person.jar["theme"] = "dark"
+    assert [log_in(person).status for _ in range(8)] == [502] * 8
+
+
 def test_json_and_header_say_what_and_who(apps, legacy):
     person = Person(apps, "json.test")
     body = {"Content-Type": "application/json", **SCRIPT, "Origin": person.origin, "Accept-Encoding": "gzip"}
@@ -128,7 +180,7 @@ def test_json_and_header_say_what_and_who(apps, legacy):
     mark = legacy.mark()
     done = send({"username": "alice", "password": "right"})
     assert done.json() == {"ok": True, "user": {"name": "alice"}} and person.cookie
-    assert not legacy.logins(mark)[0].all("Accept-Encoding")
+    assert legacy.logins(mark)[0].all("Accept-Encoding") == ["identity"]
     assert told(person)["gateway"] == ["alice"]
     person = Person(apps, "header.test")
     log_in(person, "bob")
@@ -148,19 +200,25 @@ def test_the_login_page_is_open_whatever_the_rules_say_and_nothing_beside_it(app
 @pytest.mark.parametrize(
     "fields",
     [
-        {"username": ""},
         {"username": "a" * 129},
         {"username": "ali\x00ce"},
         {"username": "alice\nbob"},
         {"username": " alice"},
-        {},
+        {"username": "ali\u200bce"},
     ],
 )
-def test_a_success_for_nobody_in_particular_is_none(apps, fields):
+def test_a_success_for_a_name_that_is_none_is_refused(apps, fields):
     person = Person(apps, "harden.test")
     answered = person.submit("/login", {**fields, "password": "right"})
     assert answered.status == 403 and not person.cookie and "sid" not in person.jar
     apps.wait_event("authn_login_fail", "unusable_user_name")
+
+
+@pytest.mark.parametrize("fields", [{"username": ""}, {}])
+def test_a_yes_to_nobody_is_the_apps_affair_and_begins_no_session(apps, fields):
+    person = Person(apps, "harden.test")
+    answered = person.submit("/login", {**fields, "password": "right"})
+    assert answered.status == 302 and not person.cookie and not person.authenticated()
 
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

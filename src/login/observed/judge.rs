@@ -13,6 +13,7 @@ use crate::access::path::CanonicalPath;
 use crate::clock::Timestamp;
 use crate::login::observed::json;
 use crate::login::observed::landing::Landing;
+use crate::login::observed::landing::Leads;
 use crate::route::AppLogin;
 use crate::route::FieldPath;
 use crate::route::UserSource;
@@ -38,18 +39,27 @@ pub struct Head<'a> {
 }
 
 /// Whether the head of an answer is that of a successful login. Where no path is named, a redirect back to the login is
-/// none: that is how many apps say no.
+/// none, and neither is one that nobody can tell from it: that is how many apps say no.
 pub fn head_says_yes(app: &AppLogin, head: &Head<'_>) -> bool {
     let rule = &app.success;
     let here = head.landing.and_then(Landing::here);
-    let back = rule.location.is_empty() && here.is_some_and(|path| app.is_own_path(path));
+    let no = rule.location.is_empty() && is_a_no(app, head);
     let status = rule.status.is_empty() || rule.status.contains(&head.status);
     let at = |path: &CanonicalPath| rule.location.iter().any(|pattern| pattern.matches_exactly(path));
     let location = rule.location.is_empty() || here.is_some_and(at);
     let cookie = rule.set_cookie.as_ref().is_none_or(|name| sets(head, name));
     let field = rule.header.as_ref().is_none_or(|(name, value)| has(head.headers, name, value.as_ref()));
     let readable = !app.reads_json() || is_plain_json(head.headers);
-    !rule.is_empty() && !back && status && location && cookie && field && readable
+    !rule.is_empty() && !no && status && location && cookie && field && readable
+}
+
+/// Whether a redirect is one that an app may say no by.
+fn is_a_no(app: &AppLogin, head: &Head<'_>) -> bool {
+    match head.landing.map_or(Leads::Unknown, |landing| landing.leads(app)) {
+        Leads::Back => true,
+        Leads::On => false,
+        Leads::Unknown => head.status.is_redirection(),
+    }
 }
 
 /// Whether the body does, where it is asked.
@@ -129,7 +139,9 @@ mod tests {
     fn says_yes(success: Success, status: u16, lines: &[(&'static str, &str)]) -> bool {
         let headers: HeaderMap = lines
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+            })
             .collect();
         let own = Authority::parse("app.example").unwrap();
         let landing = headers.get("location").map(|to| Landing::of(to, &own, Scheme::Https, "/session"));
@@ -154,9 +166,18 @@ mod tests {
         for back in ["/login", "/Login/", "/session?failed", "https://app.example/login?next=/", "login"] {
             assert!(!says_yes(status(302), 302, &[("location", back)]), "{back}");
         }
-        for on in ["/", "/login/otp", "/notes?next=/login", "https://other.example/login"] {
+        for back in ["/login;jsessionid=1A?error", "https://app.example//login", "/login?error=Ung\u{fc}ltig"]
+        {
+            assert!(!says_yes(status(302), 302, &[("location", back)]), "{back}");
+        }
+        for on in ["/", "/login/otp", "/notes?next=/login", "/home;jsessionid=1A"] {
             assert!(says_yes(status(302), 302, &[("location", on)]), "{on}");
         }
+        for unknown in ["https://other.example/home", "http://10.0.0.2:5000/login", "/home%2Fx"] {
+            assert!(!says_yes(status(302), 302, &[("location", unknown)]), "{unknown}");
+        }
+        assert!(!says_yes(status(302), 302, &[]));
+        assert!(says_yes(status(201), 201, &[("location", "https://api.example/sessions/7")]));
         assert!(!says_yes(status(302), 303, &[("location", "/")]));
     }
 

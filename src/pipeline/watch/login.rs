@@ -1,6 +1,7 @@
 //! An attempt to log in at the app: counted before the app is asked, judged by its answer.
 
 use bytes::BytesMut;
+use http::HeaderValue;
 use http::StatusCode;
 use http::header;
 use http::request::Parts;
@@ -47,38 +48,53 @@ impl Gateway {
             return self.pass_on(exchange, site, (&mut head, body), passage).await;
         };
         let attempt = self.count(exchange, (site, app), &caller, sent)?;
-        if app.reads_json() {
-            head.headers.remove(header::ACCEPT_ENCODING);
-        }
         exchange.outlives_session = true;
-        let expired = match site.mode {
-            Mode::Enforce => self.forget_known(exchange, (site, app), &mut head).await?,
-            Mode::Observe => Vec::new(),
-        };
+        if app.reads_json() {
+            head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        // An app that says nothing says nothing about the attempt.
+        let silent = |_reject: &Reject| self.shared.login.observed_nothing(&attempt);
+        let known = self.is_known(exchange, (site, app), &head).await.inspect_err(silent)?;
+        let mut expired = Vec::new();
+        if known && site.mode == Mode::Enforce {
+            expired = self.forget_known(exchange, &mut head);
+        }
         let exchange = &*exchange;
-        let login = &self.shared.login;
-        let mut sent = match self.send(exchange, site, (&mut head, body), passage).await {
-            Ok(sent) => sent,
-            Err(reject) => {
-                login.observed_nothing(&attempt);
-                return Err(reject);
-            }
-        };
-        let (yes, json) = judge(exchange, (site, app), &mut sent).await?;
-        let entered = if yes {
-            let user = observed::user_of(app, attempt.sent(), sent.headers(), json.as_ref());
-            let entered = login.observed_success(&caller, app, &attempt, user.as_deref()).await;
+        let asked = self.ask(exchange, (site, app), (head, body), passage).await;
+        let (sent, mut yes, json) = asked.inspect_err(silent)?;
+        if yes && known && site.mode == Mode::Observe {
+            // Nothing is deleted in this mode, and what the app says to somebody it knows proves nothing.
+            exchange.record(&self.shared.audit, &Event::WouldRefuse { what: "login_of_known_user" });
+            yes = false;
+        }
+        let user = observed::user_of(app, attempt.sent(), sent.headers(), json.as_ref()).filter(|_| yes);
+        let entered = if let Some(user) = user {
+            let entered = self.shared.login.observed_success(&caller, app, &attempt, &user).await;
             entered.map(Some).or_else(|denied| match site.mode {
                 Mode::Enforce => Err(Reject::LoginDenied(denied)),
                 Mode::Observe => Ok(None),
             })?
         } else {
+            // A yes to nobody is a step on the way, or another form of the page.
             self.not_entered(&caller, &attempt, sent.status());
             None
         };
         let mut reply = self.enter(exchange, (site, &caller), (sent, protected), entered).await?;
         reply.expired.splice(0..0, expired);
         Ok(reply)
+    }
+
+    /// Asks the app, and judges what it says.
+    async fn ask<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        (site, app): (&'a Site, &AppLogin),
+        (mut head, body): (Parts, RequestBody),
+        passage: Passage,
+    ) -> Result<(Sent<'a>, bool, Option<Value>), Reject> {
+        let mut sent = self.send(exchange, site, (&mut head, body), passage).await?;
+        let (yes, json) = judge(exchange, (site, app), &mut sent).await?;
+        Ok((sent, yes, json))
     }
 
     /// What is due for what may be an attempt, if it may go on. The body is read as far as that takes.

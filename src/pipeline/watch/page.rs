@@ -16,6 +16,7 @@ use crate::access::rules::Permit;
 use crate::body::RequestBody;
 use crate::login::Login;
 use crate::login::observed::Landing;
+use crate::login::observed::Leads;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::forward::Sent;
@@ -45,12 +46,16 @@ impl Gateway {
         let mut sent = self.send(exchange, site, (&mut head, body), passage).await?;
         let mut expired = Vec::new();
         if leads_away(exchange, (site, app), &sent).is_some() && sent.carries_cookies() {
-            expired = self.leftovers(&afresh.headers, |_| true);
-            expired.extend(self.visitors_leftovers(&afresh.headers));
-            expired.extend(Login::observed_cleared(&afresh.headers));
+            let cookies = std::mem::take(&mut afresh.headers);
+            afresh.headers = cookies.clone();
             afresh.headers.remove(header::COOKIE);
             let passage = Passage { permit: Permit::to_log_in(), protected: false, resubmits: false };
             sent = self.send(exchange, site, (&mut afresh, RequestBody::Empty), passage).await?;
+            if leads_away(exchange, (site, app), &sent).is_none() {
+                expired = self.leftovers(&cookies, |_| true);
+                expired.extend(self.visitors_leftovers(&cookies));
+                expired.extend(Login::observed_cleared(&cookies));
+            }
         }
         let landing = leads_away(exchange, (site, app), &sent);
         let dead_end = landing.as_ref().and_then(Landing::here).is_some_and(|path| {
@@ -67,8 +72,7 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// Has the app see somebody it does not know in an attempt to log in, and gives the lines that delete what it knew them
-    /// by.
+    /// Whether the app knows already who is about to log in.
     ///
     /// Many apps send whoever is logged in away from their login, whatever is typed there: that would be a success for any
     /// name. So the app is asked for its login page with the same cookies first. Where the answer says who it is, that
@@ -77,14 +81,14 @@ impl Gateway {
     /// What makes the app know them between the question and the attempt goes unseen. A queue of the attempts with one
     /// cookie would not mend that: the app may read one value in many spellings, and log people in at addresses that nobody
     /// has told us of.
-    pub(super) async fn forget_known(
+    pub(super) async fn is_known(
         &self,
-        exchange: &mut Exchange,
+        exchange: &Exchange,
         (site, app): (&Site, &AppLogin),
-        head: &mut Parts,
-    ) -> Result<Vec<HeaderValue>, Reject> {
+        head: &Parts,
+    ) -> Result<bool, Reject> {
         if app.user != UserSource::Form || !head.headers.contains_key(header::COOKIE) {
-            return Ok(Vec::new());
+            return Ok(false);
         }
         let mut question = head.clone();
         question.method = Method::GET;
@@ -95,23 +99,21 @@ impl Gateway {
         }
         let passage = Passage { permit: Permit::to_log_in(), protected: false, resubmits: false };
         let sent = self.send(exchange, site, (&mut question, RequestBody::Empty), passage).await?;
-        if leads_away(exchange, (site, app), &sent).is_none() {
-            return Ok(Vec::new());
-        }
-        drop(sent);
+        Ok(leads_away(exchange, (site, app), &sent).is_some())
+    }
+
+    /// Has the app see somebody it does not know, and gives the lines that delete what it knew them by.
+    pub(super) fn forget_known(&self, exchange: &mut Exchange, head: &mut Parts) -> Vec<HeaderValue> {
         let mut expired = self.leftovers(&head.headers, |_| true);
         expired.extend(self.visitors_leftovers(&head.headers));
         head.headers.remove(header::COOKIE);
         exchange.part();
-        Ok(expired)
+        expired
     }
 }
 
-/// Where an answer leads that leads to another path of the site than those of the login.
+/// Where an answer leads that leads anywhere but back to the login.
 fn leads_away(exchange: &Exchange, (site, app): (&Site, &AppLogin), sent: &Sent<'_>) -> Option<Landing> {
     let landing = Gateway::landing(exchange, site, sent.headers());
-    landing.filter(|landing| {
-        let away = landing.here().is_some_and(|path| !app.is_door(path, &Method::GET));
-        away && sent.status().is_redirection()
-    })
+    landing.filter(|landing| sent.status().is_redirection() && landing.leads(app) != Leads::Back)
 }

@@ -22,6 +22,10 @@ class Legacy(Recorder):
         self.renews = True
         # Whether it sends those it knows away from its login, whatever they type there.
         self.sends_known_away = False
+        # Where it sends them.
+        self.away = "/"
+        # Where it sends whoever it refuses, if it does not show its form again.
+        self.refuses_to = None
         for path in ("/login", "/api/login", "/Login", "/big/login"):
             self.on(path, self._login)
         self.on("/logout", self._logout)
@@ -49,11 +53,11 @@ class Legacy(Recorder):
         target = urlsplit(seen.target)
         if seen.method != "POST":
             if self.user(seen):
-                return answer(client, seen, 302, ("Location", "/"))
+                return answer(client, seen, 302, ("Location", self.away))
             new = [] if self.sid(seen) else [("Set-Cookie", f"sid={self.new_session()}; Path=/")]
             return answer(client, seen, 200, ("Content-Type", "text/html"), *new, body=FORM)
         if self.sends_known_away and self.user(seen):
-            return answer(client, seen, 302, ("Location", "/"))
+            return answer(client, seen, 302, ("Location", self.away))
         if "json" in " ".join(seen.all("Content-Type")):
             fields = json.loads(seen.body)
         else:
@@ -62,6 +66,8 @@ class Legacy(Recorder):
         if fields.get("password") != "right":
             if target.path == "/api/login":
                 return answer(client, seen, 401, ("Content-Type", "application/json"), body='{"ok": false}')
+            if self.refuses_to:
+                return answer(client, seen, 302, ("Location", self.refuses_to))
             return answer(client, seen, 200, ("Content-Type", "text/html"), body=FORM)
         new = []
         if self.renews or self.sid(seen) not in self.sessions:
