@@ -39,6 +39,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use http::HeaderMap;
+use moka::sync;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -69,6 +70,7 @@ use crate::route::LoginHost;
 use crate::session::SameSite;
 use crate::session::lifetime::Why;
 use crate::session::sessions::Sessions;
+use crate::session::store::HeldKey;
 use crate::telemetry::audit::Audit;
 
 pub use crate::login::conversation::Action;
@@ -162,6 +164,10 @@ pub enum StartError {
     Threads(#[source] io::Error),
 }
 
+/// So long, and so many at a time, forms that were sent on are remembered: long enough for a second click.
+const JUST_SENT: Duration = Duration::from_mins(1);
+const MOST_SENT: u64 = 10_000;
+
 /// Password login and all that belongs to it, shared by all workers.
 pub struct Login {
     host: Option<LoginHost>,
@@ -180,6 +186,8 @@ pub struct Login {
     codes: Codes,
     devices: Devices,
     held: HeldSeals,
+    /// Forms that were taken out a moment ago.
+    sent: sync::Cache<HeldKey, ()>,
     attempts: Attempts,
     /// A short critical section, never held across an await.
     throttle: Mutex<Throttle>,
@@ -218,6 +226,7 @@ impl Login {
             codes: Codes::new(keys),
             devices: Devices::new(keys),
             held: HeldSeals::new(keys),
+            sent: sync::Cache::builder().max_capacity(MOST_SENT).time_to_live(JUST_SENT).build(),
             attempts: settings.attempts,
             throttle: Mutex::new(Throttle::new(settings.attempts)),
             pool: Pool::start().map_err(StartError::Threads)?,

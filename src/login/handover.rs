@@ -213,7 +213,7 @@ impl Login {
         }
         let (name, reference) = (&session.user().name, session.reference());
         self.tell_of(visit, Some(name.as_str()), Some(reference.as_str()), &Event::SessionHandedOver);
-        self.destroy_held(visit, name).await;
+        self.tell_destroyed(visit, self.destroy_held(&visit.headers, name).await);
         self.admit(visit, name, token, self.go_in(visit, target))
     }
 

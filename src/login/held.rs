@@ -137,7 +137,7 @@ struct Inside<'a> {
 enum Look {
     Here(Held, Vec<u8>),
     Gone,
-    Anothers,
+    Anothers(Held),
 }
 
 /// The gateway's part in what seals forms.
@@ -217,7 +217,8 @@ impl Login {
         fields::names(kind, posted.body)?;
         let holder = Holder::of(posted.headers);
         let form = Inside {
-            target: posted.target,
+            // Forms that say `action="?"` end so. A query is added to it and taken off again.
+            target: posted.target.strip_suffix('?').unwrap_or(posted.target),
             kind,
             referer: text(&REFERER),
             device: &device,
@@ -241,12 +242,14 @@ impl Login {
         Err(Unfit::Full.into())
     }
 
-    /// Puts a form back that no app was sent.
+    /// Puts a form back that no app was sent. Whether there was room.
     ///
     /// # Errors
     /// If the store cannot answer.
-    pub async fn hold_again(&self, taken: &Taken, now: Timestamp) -> Result<(), StoreError> {
-        self.sessions.store().hold(taken.key, &taken.held, now, MOST).await.map(drop)
+    pub async fn hold_again(&self, taken: &Taken, now: Timestamp) -> Result<bool, StoreError> {
+        self.sent.invalidate(&taken.key);
+        let put = self.sessions.store().hold(taken.key, &taken.held, now, MOST).await?;
+        Ok(matches!(put, Created::Done))
     }
 
     /// Takes a form out, for the app's address `target`: once, whoever asks for it at the same time. `posted` is what our
@@ -262,7 +265,7 @@ impl Login {
         now: Timestamp,
     ) -> Result<Result<Taken, Answer>, StoreError> {
         let Look::Here(held, plain) = self.look(key, (session, &authority.host, headers), now).await? else {
-            return Ok(Err(self.gone(authority)));
+            return Ok(Err(self.taken_before(key, authority)));
         };
         let form = Form::parse(posted).unwrap_or_else(Form::empty);
         let ours = self.tokens.check(
@@ -276,8 +279,9 @@ impl Login {
         };
         // The store says who of several has it: whoever took out the very one that was looked at.
         if !self.sessions.store().take_held(key, &held).await? {
-            return Ok(Err(self.gone(authority)));
+            return Ok(Err(self.taken_before(key, authority)));
         }
+        self.sent.insert(key, ());
         let body = Bytes::copy_from_slice(form.body);
         let (kind, referer) = (form.kind.into(), form.referer.map(Box::from));
         Ok(Ok(Taken { key, held, kind, referer, body }))
@@ -297,9 +301,10 @@ impl Login {
             Ok(Look::Here(_, plain)) => {
                 self.page((key, &plain), (session, &visit.authority), visit.now, None)
             }
-            Ok(Look::Gone) => self.gone(&visit.authority),
-            Ok(Look::Anothers) => {
-                self.destroy_held(visit, &session.user().name).await;
+            Ok(Look::Gone) => self.taken_before(key, &visit.authority),
+            Ok(Look::Anothers(held)) => {
+                let taken = self.sessions.store().take_held(key, &held).await;
+                self.tell_destroyed(visit, taken.map(usize::from));
                 self.gone(&visit.authority)
             }
             Err(error) => {
@@ -330,7 +335,7 @@ impl Login {
                 }
                 return self.page((key, &plain), (session, &visit.authority), visit.now, Some(ASK_AGAIN));
             }
-            Ok(Look::Gone | Look::Anothers) => return self.gone(&visit.authority),
+            Ok(Look::Gone | Look::Anothers(_)) => return self.gone(&visit.authority),
             Err(error) => Err(error),
         };
         match found {
@@ -347,26 +352,36 @@ impl Login {
         }
     }
 
-    /// Destroys what is held of somebody else in the browser in which `name` has just logged in.
-    pub(crate) async fn destroy_held(&self, visit: &Visit, name: &UserName) {
-        let Some(device) = self.devices.vouched(&visit.headers) else { return };
-        if Holder::known(&visit.headers).is_none() || self.devices.is_of(&device, name) {
-            return;
+    /// Destroys what is held of somebody else in the browser with these `headers`, in which `name` has just logged in. How
+    /// much that was.
+    ///
+    /// # Errors
+    /// If the store cannot answer. What is left is sealed for a user who is not this one, and its time is short.
+    pub(crate) async fn destroy_held(
+        &self,
+        headers: &HeaderMap,
+        name: &UserName,
+    ) -> Result<usize, StoreError> {
+        let Some(device) = self.devices.vouched(headers) else { return Ok(0) };
+        if Holder::known(headers).is_none() || self.devices.is_of(&device, name) {
+            return Ok(0);
         }
         let store = self.sessions.store();
+        let mut destroyed = 0;
         for place in 0..PER_BROWSER {
             let key = key_of(&device, place);
-            let taken = match store.held(key).await {
-                Ok(Some(held)) => store.take_held(key, &held).await,
-                Ok(None) => Ok(false),
-                Err(error) => Err(error),
-            };
-            match taken {
-                Ok(true) => self.tell(visit, &Event::FormDropped { reason: "another_user" }),
-                Ok(false) => {}
-                // It is sealed for a user who is not this one, and its time is short.
-                Err(error) => self.store_failed(visit, &error),
+            if let Some(held) = store.held(key).await? {
+                destroyed += usize::from(store.take_held(key, &held).await?);
             }
+        }
+        Ok(destroyed)
+    }
+
+    /// Tells of what was destroyed when somebody else logged in.
+    pub(crate) fn tell_destroyed(&self, visit: &Visit, destroyed: Result<usize, StoreError>) {
+        match destroyed {
+            Ok(forms) => (0..forms).for_each(|_| self.tell(visit, &DESTROYED)),
+            Err(error) => self.store_failed(visit, &error),
         }
     }
 
@@ -389,7 +404,7 @@ impl Login {
         Ok(match inside(&plain) {
             Some(form) if form.until <= now.as_millis() => Look::Gone,
             Some(form) if self.devices.is_of(form.device, &session.user().name) => Look::Here(held, plain),
-            Some(_) => Look::Anothers,
+            Some(_) => Look::Anothers(held),
             None => Look::Gone,
         })
     }
@@ -424,6 +439,12 @@ impl Login {
         ))
     }
 
+    /// Who presses twice sees the answer to the second time alone, and is to know that the first one counted.
+    fn taken_before(&self, key: HeldKey, authority: &Authority) -> Answer {
+        let why = if self.sent.contains_key(&key) { SENT } else { GONE };
+        Answer::new(self.pages.held_gone(StatusCode::GONE, authority.host.as_str(), why))
+    }
+
     fn gone(&self, authority: &Authority) -> Answer {
         Answer::new(self.pages.held_gone(StatusCode::GONE, authority.host.as_str(), GONE))
     }
@@ -433,7 +454,13 @@ fn shown<'a>(key: HeldKey, session: &Session, host: &'a Host) -> Shown<'a> {
     Shown { holder: format!("{} {key}", session.reference()), purpose: Purpose::Held, host }
 }
 
+/// Of a form of whoever was logged in before.
+pub(crate) const DESTROYED: Event<'_> = Event::FormDropped { reason: "another_user" };
+
 const ASK_AGAIN: &str = "This page was open for too long, so here is a new one. Nothing was sent yet.";
-const GONE: &str =
-    "There is nothing to be sent any more: it was sent already, its time is over, or it is somebody else's.";
-const DROPPED: &str = "It was not sent, and is not kept any more.";
+const GONE: (&str, &str) = (
+    "Nothing to send",
+    "There is nothing to be sent any more: it was sent already, its time is over, or it is somebody else's.",
+);
+const SENT: (&str, &str) = ("It was sent", "It was sent a moment ago, and once only.");
+const DROPPED: (&str, &str) = ("Not sent", "It was not sent, and is not kept any more.");

@@ -26,6 +26,7 @@ use crate::login::conversation::Leftovers;
 use crate::login::conversation::Outcome;
 use crate::login::cookies::Device;
 use crate::login::cookies::Devices;
+use crate::login::held::DESTROYED;
 use crate::login::prove::Failure;
 use crate::login::throttle::Attempt;
 use crate::login::throttle::HARD_STOP;
@@ -229,6 +230,12 @@ impl Login {
         let resumed = resumed.then_some(Event::SessionResumed);
         for event in [Event::SessionCreated, event].into_iter().chain(resumed) {
             self.tell_about(caller, Some(name.as_str()), Some(reference.as_str()), &event);
+        }
+        match self.destroy_held(&caller.headers, &name).await {
+            Ok(forms) => (0..forms).for_each(|_| self.tell_about(caller, None, None, &DESTROYED)),
+            Err(error) => {
+                self.tell_about(caller, None, None, &Event::StoreFailed { reason: &causes(&error) });
+            }
         }
         // What is nobody's came while nobody was logged in: the login under way is part of it.
         let others = match caller.session() {

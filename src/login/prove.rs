@@ -208,7 +208,7 @@ impl Login {
         }
         let reference = session.reference();
         self.tell_of(visit, Some(name.as_str()), Some(reference.as_str()), &Event::SessionCreated);
-        self.destroy_held(visit, name).await;
+        self.tell_destroyed(visit, self.destroy_held(&visit.headers, name).await);
         if resumed {
             self.tell_of(visit, Some(name.as_str()), Some(reference.as_str()), &Event::SessionResumed);
         }

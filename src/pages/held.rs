@@ -48,6 +48,7 @@ struct HeldPage<'a> {
 struct HeldGonePage<'a> {
     frame: &'a Frame,
     host: &'a str,
+    title: &'a str,
     text: &'a str,
 }
 
@@ -60,8 +61,8 @@ impl Pages {
         response
     }
 
-    /// Says that there is nothing to be sent, and why.
-    pub fn held_gone(&self, status: StatusCode, host: &str, text: &str) -> Response<Bytes> {
-        self.answer(status, &HeldGonePage { frame: &self.frame, host, text })
+    /// Says what has become of a form that is not there to be sent: a title, and why.
+    pub fn held_gone(&self, status: StatusCode, host: &str, (title, text): (&str, &str)) -> Response<Bytes> {
+        self.answer(status, &HeldGonePage { frame: &self.frame, host, title, text })
     }
 }

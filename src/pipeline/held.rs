@@ -18,11 +18,11 @@ use crate::access::csrf;
 use crate::access::csrf::Provenance;
 use crate::access::csrf::provenance;
 use crate::body::RequestBody;
-use crate::body::RequestBodyError;
 use crate::login::held::HoldError;
 use crate::login::held::MARK;
 use crate::login::held::PLACE;
 use crate::login::held::Posted;
+use crate::login::held::Taken;
 use crate::login::held::fields::MOST_BYTES;
 use crate::login::held::fields::Unfit;
 use crate::pipeline::Gateway;
@@ -103,7 +103,10 @@ impl Gateway {
         if head.headers.contains_key(header::CONTENT_ENCODING) {
             return Err(unfit(Unfit::Unreadable));
         }
-        let body = match own::read(body, MOST_BYTES).await {
+        let most = site
+            .body_limit
+            .map_or(MOST_BYTES, |limit| MOST_BYTES.min(usize::try_from(limit).unwrap_or(MOST_BYTES)));
+        let body = match own::read(body, most).await {
             Ok(body) => body,
             Err(Reject::FormTooLarge) => return Err(unfit(Unfit::TooLarge)),
             Err(reject) => return Err(reject),
@@ -179,26 +182,20 @@ impl Gateway {
                 return Ok(Reply::own(answer.response));
             }
         };
-        if site.body_limit.is_some_and(|limit| taken.body.len() as u64 > limit) {
-            return Err(Reject::App(RequestBodyError::TooLarge.into()));
-        }
-        head.uri = Uri::from_str(&target).map_err(|_impossible| Reject::BadTarget)?;
-        let headers = &mut head.headers;
-        headers.remove(header::TRANSFER_ENCODING);
-        headers.remove(header::REFERER);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(taken.body.len()));
-        let field = |text: &str| HeaderValue::from_str(text).map_err(|_impossible| Reject::FormBroken);
-        headers.insert(header::CONTENT_TYPE, field(&taken.kind)?);
-        if let Some(referer) = &taken.referer {
-            headers.insert(header::REFERER, field(referer)?);
-        }
-        let body = RequestBody::Whole(taken.body.clone());
-        let passed = self.pass_on(exchange, site, (&mut head, body), passage).await;
-        if let Err(Reject::App(SendError::Connect(_) | SendError::Busy)) = &passed {
-            // No app has seen it.
-            if let Err(error) = login.hold_again(&taken, exchange.now).await {
-                let reason = &causes(&error);
-                exchange.record(&self.shared.audit, &Event::StoreFailed { reason });
+        let passed = match refill(&mut head, &taken, &target) {
+            Ok(body) => self.pass_on(exchange, site, (&mut head, body), passage).await,
+            Err(reject) => Err(reject),
+        };
+        if passed.as_ref().is_err_and(is_unsent) {
+            match login.hold_again(&taken, exchange.now).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    exchange.record(&self.shared.audit, &Event::FormNotHeld { reason: Unfit::Full.as_str() });
+                }
+                Err(error) => {
+                    let reason = &causes(&error);
+                    exchange.record(&self.shared.audit, &Event::StoreFailed { reason });
+                }
             }
             return passed;
         }
@@ -211,6 +208,34 @@ impl Gateway {
     pub(crate) fn marked(site: &Site, head: &Parts) -> Option<(HeldKey, usize)> {
         mark_of(&head.uri).filter(|_| site.mode == Mode::Enforce)
     }
+}
+
+/// Makes a request of our page's the one that was held, and gives its body.
+fn refill(head: &mut Parts, taken: &Taken, target: &str) -> Result<RequestBody, Reject> {
+    head.uri = Uri::from_str(target).map_err(|_impossible| Reject::BadTarget)?;
+    let headers = &mut head.headers;
+    headers.remove(header::TRANSFER_ENCODING);
+    headers.remove(header::REFERER);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(taken.body.len()));
+    let field = |text: &str| HeaderValue::from_str(text).map_err(|_impossible| Reject::FormBroken);
+    headers.insert(header::CONTENT_TYPE, field(&taken.kind)?);
+    if let Some(referer) = &taken.referer {
+        headers.insert(header::REFERER, field(referer)?);
+    }
+    Ok(RequestBody::Whole(taken.body.clone()))
+}
+
+/// Whether no app can have seen a request that came to this.
+fn is_unsent(reject: &Reject) -> bool {
+    !matches!(
+        reject,
+        Reject::App(
+            SendError::TimedOut { .. }
+                | SendError::NoAnswer(_)
+                | SendError::BadAnswer(_)
+                | SendError::UnaskedUpgrade
+        )
+    )
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 
 import secrets
 import threading
+from urllib.parse import parse_qs
 from urllib.parse import urlencode
+from urllib.parse import urlsplit
 
 import pytest
 
 from support.gateway import free_port
+from support.legacy import Legacy
 from support.person import SCRIPT
 from support.person import SESSION
 from support.person import Form
@@ -93,8 +96,9 @@ def test_a_form_is_held_and_sent_once_after_a_login_and_a_word(holding, app):
     assert seen.one("Referer") == person.origin + "/edit" and seen.one("X-Forwarded-User") == "bob"
     assert seen.one("Origin") == person.origin and seen.one("Content-Length") == str(len(SENT))
     # A double click, the Back button, another tab.
-    assert confirm(person, page).status == 410
-    assert person.visit(place).status == 410
+    again, shown = confirm(person, page), person.visit(place)
+    assert (again.status, shown.status) == (410, 410)
+    assert "It was sent" in again.text and "It was sent" in shown.text
     assert len(posts(app, mark)) == 1
     for event in ("form_held", "form_sent", "form_sent_fail"):
         assert holding.wait_event(event)
@@ -115,6 +119,14 @@ def test_of_many_who_confirm_at_once_one_sends(holding, app):
         thread.join()
     assert sorted(answers) == [303] + [410] * 11
     assert len(posts(app, mark)) == 1
+
+
+def test_a_form_whose_address_ends_in_a_question_mark_is_sent_too(holding, app):
+    person = idled_out(holding)
+    mark = app.mark()
+    _, page = back_in(person, person.submit("/save?", FORM))
+    assert confirm(person, page).status == 303
+    assert [seen.target for seen in posts(app, mark)] == ["/save"]
 
 
 def test_a_page_that_polls_does_not_cost_the_form(holding, app):
@@ -242,6 +254,46 @@ def test_what_is_nobodys_form_is_refused_as_ever(holding, app):
     assert send(left, "/save", SENT).status == 401
     off = idled_out(holding, host="off.test")
     assert send(off, "/save", SENT).status == 401
+
+
+def test_what_the_site_would_refuse_anyway_is_not_kept(make_gateway, app):
+    [site, _] = sites(app)
+    small = make_gateway("held-small", [{**site, "limits": {"body": "1KiB"}}], session={"store": "memory"})
+    refused = send(idled_out(small), "/save", b"a=" + b"x" * 2000)
+    assert refused.status == 401 and "was not kept" in refused.text
+    small.wait_event("form_held_fail", '"too_large"')
+
+
+def test_the_next_one_at_the_apps_own_login_destroys_it(make_gateway):
+    legacy = Legacy()
+    login = {"app": {"success": {"status": 302}}}
+    site = {"hosts": ["rec.test"], "upstream": legacy.upstream, "login": login, "session": IDLE}
+    gateway = make_gateway("held-app-login", [site], session={"store": "memory"})
+    sign_in = lambda person, name: person.submit("/login", {"username": name, "password": "right"})
+    try:
+        for follower, told in (("ada", "form_sent"), ("eve", "form_dropped")):
+            person = Person(gateway)
+            sign_in(person, "ada")
+            wait_until(lambda: not person.authenticated(), "the idle limit", within=10)
+            mark = legacy.mark()
+            held = person.submit("/page", FORM)
+            assert held.status == 303
+            place = way_back(person.location(person.visit(person.location(held))))
+            sign_in(person, follower)
+            shown = person.visit(place)
+            if follower == "ada":
+                assert confirm(person, shown).status == 200
+            else:
+                assert shown.status == 410
+            assert [seen.target for seen in posts(legacy, mark) if seen.target == "/page"] == ["/page"] * (follower == "ada")
+            gateway.wait_event(told)
+    finally:
+        legacy.close()
+
+
+def way_back(location):
+    """The way back that an app's login page is asked with."""
+    return parse_qs(urlsplit(location).query)["next"][0]
 
 
 def test_a_browser_has_no_more_than_four(holding, app):

@@ -13,7 +13,7 @@ use crate::session::store::Created;
 use crate::session::store::StoreError;
 
 /// What a held form is known by: 128 bits that mean nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeldKey([u8; 16]);
 
 impl HeldKey {
