@@ -168,6 +168,14 @@ struct BackPage<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "again.html")]
+struct AgainPage<'a> {
+    frame: &'a Frame,
+    host: &'a str,
+    target: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "onward.html")]
 struct OnwardPage<'a> {
     frame: &'a Frame,
@@ -254,6 +262,11 @@ impl Pages {
     pub fn onward_to_login(&self, host: &str, target: &str) -> Response<Bytes> {
         let page = OnwardPage { frame: &self.frame, host, target, title: "Sign in" };
         self.answer(StatusCode::OK, &page)
+    }
+
+    /// Asks somebody whom a link of another site leads to a fresh login whether they want that: `target` is where it is.
+    pub fn again(&self, host: &str, target: &str) -> Response<Bytes> {
+        self.answer(StatusCode::OK, &AgainPage { frame: &self.frame, host, target })
     }
 
     /// Says that nobody is signed in, and why.

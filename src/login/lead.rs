@@ -5,8 +5,10 @@
 use http::Method;
 use http::StatusCode;
 
+use crate::access::csrf;
 use crate::access::path::CanonicalPath;
 use crate::login::Login;
+use crate::login::PREFIX;
 use crate::login::conversation::Answer;
 use crate::login::conversation::Leftovers;
 use crate::login::conversation::Visit;
@@ -34,6 +36,11 @@ impl Login {
         let leftovers = match &visit.presence {
             Presence::Active(session) if !self.must_confirm(visit, session, &destination) => {
                 return Answer::new(see_other(target));
+            }
+            // It costs what the app knows the person by: no link of another site may do that.
+            Presence::Active(_) if !csrf::is_own(&visit.headers) => {
+                let here = format!("{PREFIX}login?return_to={sealed}");
+                return Answer::new(self.pages.again(visit.host().as_str(), &here));
             }
             Presence::Active(_) => Leftovers::Anothers,
             Presence::Anonymous | Presence::Ended(_) => Leftovers::Theirs,

@@ -78,6 +78,7 @@ fn all() -> Vec<Response<Bytes>> {
         pages.signed_in("login.example", EVIL, &[EVIL.to_owned()]),
         pages.back("app.example", EVIL),
         pages.onward("app.example", EVIL),
+        pages.again("app.example", EVIL),
         pages.onward_to_login("app.example", EVIL),
         pages.resubmit(&resubmission(&[(EVIL.to_owned(), EVIL.to_owned())])),
         pages.error(&ErrorView::new(StatusCode::BAD_GATEWAY, EVIL)),

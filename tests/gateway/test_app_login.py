@@ -682,6 +682,20 @@ def test_a_fresh_login_is_asked_of_whom_the_app_knows(apps, mode):
     assert done.get("Location") == "/account" and told(person, "/account")["app"] == "alice"
 
 
+@pytest.mark.parametrize("mode", ["harden", "vault"])
+def test_a_link_of_another_site_to_a_fresh_login_costs_nothing_unasked(apps, mode):
+    person = Person(apps, f"{mode}.test")
+    log_in(person)
+    time.sleep(3.1)
+    foreign = {**NAVIGATION, "Sec-Fetch-Site": "cross-site"}
+    led = person.request("GET", "/account", foreign)
+    asked = person.request("GET", person.location(led), foreign)
+    assert asked.status == 200 and "Sign in again?" in asked.text
+    assert told(person)["app"] == "alice"
+    page = follow(person, person.visit(person.location(led)))
+    assert page.status == 200 and "<form" in page.text
+
+
 def test_a_login_page_that_leads_to_a_closed_place_is_no_loop(apps):
     person = Person(apps, "led.test")
     led = person.visit("/other")
