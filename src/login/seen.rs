@@ -58,9 +58,9 @@ impl Seen {
         if credentials == self.credentials {
             return Ok(());
         }
-        let text = serde_json::to_vec(&credentials)?;
+        files::replace(&self.path, &serde_json::to_vec(&credentials)?, 0o600)?;
         self.credentials = credentials;
-        files::replace(&self.path, &text, 0o600)
+        Ok(())
     }
 }
 

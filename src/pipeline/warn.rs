@@ -62,17 +62,19 @@ pub(crate) fn add(
         // What a script fetches from the same address is another page.
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Sec-Fetch-Dest"));
     }
-    let (Some(warned), Some(addresses)) = (warned, Addresses::of(exchange)) else { return response };
+    let Some(warned) = warned.filter(|_| still_good || appended::takes(status, response.headers())) else {
+        return response;
+    };
+    let Some(addresses) = Addresses::of(exchange) else { return response };
     if still_good {
         let headers = response.headers_mut();
+        // It is that of the shorter page, if it is there at all (RFC 9110 §8.6).
+        headers.remove(header::CONTENT_LENGTH);
         // The browser has the line already, as it was written then.
         let _admitted = addresses.admit(headers, Nonces::Past);
         if headers.contains_key(header::ETAG) {
             appended::mark_tag(headers, &warned.mark);
         }
-        return response;
-    }
-    if !appended::takes(status, response.headers()) {
         return response;
     }
     let Some(admitted) = addresses.admit(response.headers_mut(), Nonces::Fresh) else { return response };

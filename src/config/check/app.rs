@@ -81,12 +81,12 @@ pub(super) fn login(
             "name the field in which people type who they are, such as `username`",
         );
     }
-    if let Some(given) =
-        file.page.as_ref().filter(|given| given.value.0.trim_end_matches('/') == mount.trim_end_matches('/'))
-    {
+    for (key, given) in [("page", &file.page), ("submit", &file.submit)] {
+        let front = |written: &str| written.trim_end_matches('/') == mount.trim_end_matches('/');
+        let Some(given) = given.as_ref().filter(|given| front(&given.value.0)) else { continue };
         check.findings.warning(
             Some(given.at),
-            "`login.app.page` is the front page, which is open to everybody then: also to whoever comes after somebody whom the app still knows".to_owned(),
+            format!("`login.app.{key}` is the front page, which is open to everybody then: also to whoever comes after somebody whom the app still knows"),
             "name a page that shows nothing but the login if there is one, or keep the app's cookies in the vault",
         );
     }
