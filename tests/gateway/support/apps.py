@@ -91,6 +91,12 @@ def express(logs, sessions="server"):
     return _on_port(name, [shutil.which("node"), "app.js"], port, APPS / "express", logs, **more)
 
 
+def guestbook(logs):
+    """Express with a double-submit cookie."""
+    port = free_port()
+    return _on_port("guestbook", [shutil.which("node"), "guarded.js"], port, APPS / "express", logs, PORT=str(port))
+
+
 def _accepts_unix(path):
     with socket.socket(socket.AF_UNIX) as probe:
         return path.exists() and probe.connect_ex(str(path)) == 0
