@@ -91,6 +91,13 @@ def express(logs, sessions="server"):
     return _on_port(name, [shutil.which("node"), "app.js"], port, APPS / "express", logs, **more)
 
 
+def appbuilder(logs, folder):
+    """Flask-AppBuilder on its development server, in an environment of its own; nora and otto may do all."""
+    port, python = free_port(), APPS.parent / ".work/appbuilder/bin/python"
+    more = {"PORT": str(port), "DATABASE": str(folder / "contacts.sqlite3")}
+    return _on_port("appbuilder", [python, "app.py"], port, APPS / "appbuilder", logs, **more)
+
+
 def guestbook(logs):
     """Express with a double-submit cookie."""
     port = free_port()
