@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use crate::access::csrf;
 use crate::access::csrf::Provenance;
 use crate::access::csrf::provenance;
+use crate::access::path::CanonicalPath;
 use crate::body::RequestBody;
 use crate::login::held::HoldError;
 use crate::login::held::MARK;
@@ -33,6 +34,7 @@ use crate::pipeline::refuse::redirect;
 use crate::pipeline::reject::Need;
 use crate::pipeline::reject::Reject;
 use crate::pipeline::reply::Reply;
+use crate::pipeline::resubmit;
 use crate::route::Mode;
 use crate::route::Site;
 use crate::session::lifetime::Why;
@@ -68,10 +70,19 @@ pub(crate) fn is_candidate(exchange: &Exchange, site: &Site, need: Need, head: &
         Need::FreshLogin => true,
     };
     let leads_back = site.login.app().is_none_or(|app| app.return_to.is_some());
+    // A login would go by its count, and a logout that comes later is another one. A form that another site has sent is not
+    // the person's, also where a page of ours has sent it once more.
+    let passes_by = CanonicalPath::parse(exchange.uri.path()).map_or(true, |path| {
+        site.login.app().is_some_and(|app| app.is_own_path(&path))
+            || site.logout.as_ref().is_some_and(|logout| logout.is_at(&path))
+    });
+    let foreign = resubmit::is_marked(&head.uri);
     let Some(authority) = exchange.authority() else { return false };
     let said = |name: &str| head.headers.get(name).map(HeaderValue::as_bytes);
     timed_out
         && leads_back
+        && !passes_by
+        && !foreign
         && !site.hold_forms.is_zero()
         && head.method == Method::POST
         && csrf::is_document(&head.headers, &head.method)

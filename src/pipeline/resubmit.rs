@@ -45,7 +45,8 @@ pub(crate) fn is_due(exchange: &Exchange, head: &Parts) -> bool {
         && !is_marked(&head.uri)
 }
 
-fn is_marked(uri: &Uri) -> bool {
+/// Whether this is the second sending of another site's form.
+pub(crate) fn is_marked(uri: &Uri) -> bool {
     without_mark(uri.query().unwrap_or_default()).is_some()
 }
 

@@ -291,6 +291,23 @@ def test_the_next_one_at_the_apps_own_login_destroys_it(make_gateway):
         legacy.close()
 
 
+def test_neither_a_login_of_the_apps_nor_its_logout_is_kept(make_gateway):
+    legacy = Legacy()
+    login = {"app": {"success": {"status": 302}}}
+    site = {"hosts": ["rec.test"], "upstream": legacy.upstream, "login": login, "logout": "/logout", "session": IDLE}
+    gateway = make_gateway("held-passed-by", [site], session={"store": "memory"})
+    try:
+        person = Person(gateway)
+        person.submit("/login", {"username": "eve", "password": "right"})
+        wait_until(lambda: not person.authenticated(), "the idle limit", within=10)
+        mark = legacy.mark()
+        for target in ("/LOGIN", "/Login/", "/logout"):
+            assert send(person, target, b"username=ada&kennwort=x").status == 401, target
+        assert posts(legacy, mark) == []
+    finally:
+        legacy.close()
+
+
 def way_back(location):
     """The way back that an app's login page is asked with."""
     return parse_qs(urlsplit(location).query)["next"][0]
