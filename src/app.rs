@@ -239,6 +239,8 @@ impl App {
         metrics.read_from(Reading::SessionsLive, move || sessions.live() as u64);
         let (sessions, clock) = (Arc::clone(&self.shared.sessions), self.shared.clock.clone());
         metrics.read_from(Reading::SessionsBelieved, move || sessions.believes(clock.now()).into());
+        let login = Arc::clone(&self.shared.login);
+        metrics.read_from(Reading::UsersCurrent, move || login.users_are_current().into());
         let figures = Arc::clone(self.running.figures());
         metrics
             .read_from(Reading::HandshakesFailed, move || figures.handshakes_failed.load(Ordering::Relaxed));

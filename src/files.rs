@@ -76,6 +76,16 @@ pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     put(written(folder(path), contents, mode)?, path)
 }
 
+/// Likewise with the mode that the other has, which says who may read it: its group may be the gateway's. Where there is
+/// none, with mode 0600.
+///
+/// # Errors
+/// As for [`replace`].
+pub fn rewrite(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mode = fs::metadata(path).map_or(0o600, |old| old.permissions().mode() & 0o777);
+    replace(path, contents, mode)
+}
+
 /// Puts a file of mode 0600 with whatever `write` writes into it where another may be, and to whom that belonged.
 ///
 /// # Errors

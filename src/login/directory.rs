@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
@@ -62,6 +64,8 @@ pub(crate) struct Directory {
     path: PathBuf,
     missing: Missing,
     current: ArcSwap<Loaded>,
+    /// Whether the file could be used when it was last looked at.
+    is_current: AtomicBool,
     /// Held while the file is read or written, so that our own change is never mistaken for somebody else's.
     changing: Mutex<()>,
 }
@@ -74,12 +78,18 @@ impl Directory {
             tracing::warn!("{warning}");
         }
         let (path, current) = (path.to_owned(), ArcSwap::from_pointee(loaded));
-        Ok(Self { path, missing, current, changing: Mutex::new(()) })
+        let is_current = AtomicBool::new(true);
+        Ok(Self { path, missing, current, is_current, changing: Mutex::new(()) })
     }
 
     /// Everybody, as of now.
     pub(crate) fn current(&self) -> Arc<Loaded> {
         self.current.load_full()
+    }
+
+    /// Whether the file could be used when it was last looked at.
+    pub(crate) fn is_current(&self) -> bool {
+        self.is_current.load(Ordering::Relaxed)
     }
 
     /// The account of this name, as of now.
@@ -93,7 +103,10 @@ impl Directory {
         let (path, missing) = (self.path.clone(), self.missing);
         let read = tokio::task::spawn_blocking(move || load(&path, missing)).await;
         let loaded = match read {
-            Ok(loaded) => loaded?,
+            Ok(loaded) => {
+                self.is_current.store(loaded.is_ok(), Ordering::Relaxed);
+                loaded?
+            }
             // Only a runtime that is shutting down drops the task.
             Err(_) => return Ok(None),
         };

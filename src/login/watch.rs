@@ -25,6 +25,11 @@ impl Login {
         }
     }
 
+    /// Whether the users file could be used when it was last looked at: else those it named before stay.
+    pub fn users_are_current(&self) -> bool {
+        self.directory.is_current()
+    }
+
     pub(crate) async fn look_at_users(&self, told: &mut Option<String>) {
         match self.directory.reload().await {
             Ok(None) => *told = None,

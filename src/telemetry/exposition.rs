@@ -139,6 +139,11 @@ fn encode_reading(to: &mut DescriptorEncoder<'_>, reading: Reading, value: u64) 
             ("vestibule_sessions_believed", "Whether known sessions are served without asking the store."),
             None,
         ),
+        Reading::UsersCurrent => gauge(
+            to,
+            ("vestibule_users_current", "Whether the users file could be used when it was last looked at."),
+            None,
+        ),
         Reading::ConnectionsOpen => {
             gauge(to, ("vestibule_connections_open", "Connections from browsers."), None)
         }

@@ -30,6 +30,8 @@ pub enum Reading {
     SessionsLive,
     /// Whether what is known of sessions here is believed: 1, or 0 while a store that others use too is not heard.
     SessionsBelieved,
+    /// Whether the users file could be used when it was last looked at: 1, or 0 while those it named before stay.
+    UsersCurrent,
     /// Connections from browsers that are open.
     ConnectionsOpen,
     /// TLS handshakes that failed since the start.
@@ -212,9 +214,10 @@ mod tests {
 
     use super::*;
 
-    const READINGS: [Reading; 8] = [
+    const READINGS: [Reading; 9] = [
         Reading::SessionsLive,
         Reading::SessionsBelieved,
+        Reading::UsersCurrent,
         Reading::ConnectionsOpen,
         Reading::HandshakesFailed,
         Reading::AccessLinesLost,

@@ -89,6 +89,27 @@ def test_a_password_that_must_be_changed_ends_the_sessions_it_gave(bench):
     assert "Choose one of your own" in person.try_login("iris", OLD).text
 
 
+def test_who_may_read_the_users_file_is_not_changed_with_its_users(bench):
+    bench.users.chmod(0o640)
+    add_user(bench.users, "kurt", OLD)
+    run("users", "remove", "kurt", "--file", bench.users)
+    assert bench.users.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_users_file_that_cannot_be_used_is_seen_in_the_figures(bench):
+    here = Person(bench)
+    here.login("iris")
+    wait_until(lambda: bench.figure("vestibule_users_current") == 1, "the users file is read")
+    text = bench.users.read_text()
+    rewrite(bench.users, "users:", "users: [")
+    bench.wait_event("sys_users_reload_fail")
+    assert bench.figure("vestibule_users_current") == 0
+    assert here.is_in(), "the users of before stay"
+    rewrite(bench.users, "users: [", "users:")
+    assert bench.users.read_text() == text
+    wait_until(lambda: bench.figure("vestibule_users_current") == 1, "the users file is read again")
+
+
 def leave_after_sending(person, target, fields):
     """Sends a form, and closes the connection while it is worked on."""
     body = urlencode(fields).encode()

@@ -275,12 +275,6 @@ def fragile(make_gateway, work, recorder):
         one.stop()
 
 
-def figure(gateway, name):
-    lines = gateway.ask_admin("/metrics").text.splitlines()
-    [value] = [line.split()[1] for line in lines if line.startswith(f"{name} ")]
-    return float(value)
-
-
 def kept_cookie(answer):
     return not [line for line in answer.all("Set-Cookie") if line.startswith(SESSION)]
 
@@ -323,7 +317,7 @@ def goes_through(pair, fail, recorder):
         late = at(gateway, known)
         wait_until(lambda late=late: is_unavailable(late.visit("/late")), "nothing is believed any more", within=15)
         served = time.monotonic() - began
-        assert figure(gateway, "vestibule_sessions_believed") == 0
+        assert gateway.figure("vestibule_sessions_believed") == 0
         assert served < NOTICED + SERVE_CACHED + 1.5, served
     # Nor is a stream whose session may be over elsewhere.
     with stream:
@@ -332,7 +326,7 @@ def goes_through(pair, fail, recorder):
     for gateway in (pair.one, pair.other):
         wait_until(gateway.ready, "the gateway is ready again", within=10)
         wait_until(lambda gateway=gateway: at(gateway, known).is_in(), "known people are in", within=5)
-        wait_until(lambda gateway=gateway: figure(gateway, "vestibule_sessions_believed") == 1, "what is known is believed")
+        wait_until(lambda gateway=gateway: gateway.figure("vestibule_sessions_believed") == 1, "what is known is believed")
         back = Person(gateway)
         back.jar = dict(dead)
         assert back.visit("/").status == 303, "what was ended stays so"

@@ -95,8 +95,8 @@ pub fn load(path: &Path) -> Result<Loaded, UsersError> {
 }
 
 /// Changes the users file, making it if it is missing: reads it, lets `change` do its work, checks the outcome and puts
-/// it in place of the old file at once, with mode 0600. Whoever changes it at the same time waits. Blocks: not for a
-/// worker's thread.
+/// it in place of the old file at once, with its owner and mode; a new one has mode 0600. Whoever changes it at the same
+/// time waits. Blocks: not for a worker's thread.
 pub fn edit<T>(
     path: &Path,
     change: impl FnOnce(&mut Document) -> Result<T, UsersError>,
@@ -117,7 +117,7 @@ pub fn edit<T>(
     let outcome = change(&mut document)?;
     let text = document.render(&old);
     Users::parse(&text, path)?;
-    files::replace(path, text.as_bytes(), 0o600).map_err(failed)?;
+    files::rewrite(path, text.as_bytes()).map_err(failed)?;
     Ok(outcome)
 }
 
@@ -199,6 +199,18 @@ mod tests {
         assert!(matches!(broken, Err(UsersError::Problems { .. })));
         assert!(matches!(add(&path, "alice"), Err(UsersError::Exists(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn who_may_read_the_file_is_not_changed_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.yaml");
+        add(&path, "alice").unwrap();
+        for mode in [0o640, 0o400, 0o600] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            add(&path, &format!("user{mode}")).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+        }
     }
 
     #[test]

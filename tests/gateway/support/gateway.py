@@ -122,6 +122,12 @@ class Gateway:
             wire.send(head(method, path, f"127.0.0.1:{self.admin_port}", "Connection: close", *lines))
             return wire.response(method)
 
+    def figure(self, name):
+        """What `/metrics` says of a figure without labels."""
+        lines = self.ask_admin("/metrics").text.splitlines()
+        [value] = [line.split()[1] for line in lines if line.startswith(f"{name} ")]
+        return float(value)
+
     def ask_redirect(self, data):
         with Wire(self.redirect_port, tls=False) as wire:
             return wire.send(data).response()
