@@ -2,6 +2,7 @@
 
 mod administer;
 mod begin;
+mod end;
 mod follow;
 #[cfg(test)]
 mod gateways;
@@ -32,10 +33,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use moka::policy::EvictionPolicy;
 use moka::sync;
-use thiserror::Error;
 
 use crate::clock::Timestamp;
-use crate::identity::user::User;
 use crate::identity::user::UserName;
 use crate::net::ClientAddr;
 use crate::net::Host;
@@ -62,6 +61,7 @@ use crate::session::vault::VaultKeys;
 
 pub use crate::session::sessions::begin::BeginError;
 pub use crate::session::sessions::begin::Begun;
+pub use crate::session::sessions::end::NotAllEnded;
 pub use crate::session::sessions::follow::StoreState;
 
 /// So long an ended session's token still tells why it ended, for the login page to say it.
@@ -73,9 +73,6 @@ const TELL_WHY: u64 = 16_384;
 /// A sweep ends so many at once, which a store that writes to a disk or a network does as fast as one, before it lets
 /// others have the thread.
 const SWEEP_STEP: usize = 64;
-
-/// So many are ended at once where all of somebody's are, or everybody's.
-const END_STEP: usize = 1024;
 
 /// A sweep asks the store for so many at a time.
 const SWEEP_PAGE: usize = 1024;
@@ -102,22 +99,6 @@ pub struct Sessions<S = Stores> {
 
 /// Who hears of ends: which session it was, and why it is over.
 type Told = dyn Fn(&Session, Why) + Send + Sync;
-
-/// The store could not answer for some of several sessions, which go on.
-#[derive(Debug, Error)]
-#[error("not all sessions could be ended")]
-pub struct NotAllEnded {
-    /// So many were ended all the same.
-    pub ended: usize,
-    /// Why the others were not.
-    pub source: StoreError,
-}
-
-impl From<NotAllEnded> for StoreError {
-    fn from(error: NotAllEnded) -> Self {
-        error.source
-    }
-}
 
 /// What is remembered of a session that is over.
 #[derive(Clone)]
@@ -230,59 +211,6 @@ impl<S: Store> Sessions<S> {
             self.note_seen(&session, Duration::ZERO);
         }
         self.flush().await
-    }
-
-    /// Ends a session: its record is gone, and everybody who holds it knows, before this returns. If the store cannot
-    /// answer, it may be done all the same: from then on the store is asked whenever the session is. Run it to
-    /// completion: dropped half-way it may be done in the store alone.
-    pub async fn end(&self, session: &Arc<Session>, why: Why) -> Result<(), StoreError> {
-        session.begin_end(why);
-        // That one was told of when it was locked.
-        let was_locked = session.is_locked();
-        let removed = self.store.remove(session).await.inspect_err(|_failed| {
-            // Of what happens in a store that others use too everybody hears anyway.
-            if !self.store.is_shared() {
-                session.doubt_end();
-            }
-        })?;
-        if session.end(why) || removed {
-            self.bury(session, why, removed && !was_locked);
-        }
-        Ok(())
-    }
-
-    /// Ends all sessions of a user, and tells how many there were. A login of the same user that is under way may
-    /// begin one afterwards: let it look at the user again when it is done.
-    pub async fn end_user(&self, user: &UserName, why: Why) -> Result<usize, NotAllEnded> {
-        self.end_user_where(user, why, |_user| true).await
-    }
-
-    /// Likewise those sessions of the name that began for a user who `is_meant`.
-    pub async fn end_user_where(
-        &self,
-        user: &UserName,
-        why: Why,
-        is_meant: impl Fn(&User) -> bool,
-    ) -> Result<usize, NotAllEnded> {
-        let found = self.store.of_user(user).await.map_err(|source| NotAllEnded { ended: 0, source })?;
-        let meant = found.into_iter().filter(|stored| is_meant(stored.user()));
-        let sessions: Vec<_> = meant.map(|stored| self.cache.shared(stored)).collect();
-        self.end_each(&sessions, why).await
-    }
-
-    /// Ends each of these, and tells how many were alive. Many at once: a store that writes to a disk or a network ends
-    /// them in a few steps.
-    pub async fn end_each(&self, sessions: &[Arc<Session>], why: Why) -> Result<usize, NotAllEnded> {
-        let mut ended = 0;
-        for some in sessions.chunks(END_STEP) {
-            let alive: Vec<bool> = some.iter().map(|session| !session.is_locked()).collect();
-            let done = join_all(some.iter().map(|session| self.end(session, why))).await;
-            ended += done.iter().zip(&alive).filter(|(done, alive)| done.is_ok() && **alive).count();
-            done.into_iter()
-                .collect::<Result<(), StoreError>>()
-                .map_err(|source| NotAllEnded { ended, source })?;
-        }
-        Ok(ended)
     }
 
     /// The live sessions of a user, the latest login first.
