@@ -107,6 +107,7 @@ impl Login {
         if wanted == OTHERS {
             let revoked = join_all(others.iter().map(|other| self.revoke(visit, other))).await;
             revoked.into_iter().collect::<Result<(), StoreError>>()?;
+            self.sessions.end_others(own, Why::EndedElsewhere).await.map_err(|some_left| some_left.source)?;
             let ended = words::counted(others.len() as u64, "other session");
             return Ok(Some(format!("Done: {ended} ended.")));
         }

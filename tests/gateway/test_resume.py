@@ -6,6 +6,8 @@ import time
 import pytest
 
 from support.person import SESSION
+from support.person import SESSIONS
+from support.person import Form
 from support.person import Person
 from support.recorder import Recorder
 from support.recorder import answer
@@ -73,7 +75,7 @@ def test_what_is_locked_opens_nothing_and_stands_in_nobodys_way(resuming, app):
     assert others[0].visit("/.vestibule/sessions").text.count('name="end"') == 3
 
 
-@pytest.mark.parametrize("way", ["another user", "another browser", "logout", "too late"])
+@pytest.mark.parametrize("way", ["another user", "another browser", "logout", "all others end", "too late"])
 def test_nothing_is_left_to_anybody_else_and_nothing_for_ever(resuming, app, way):
     person = idled_out(resuming)
     brought = person.cookie
@@ -87,6 +89,11 @@ def test_nothing_is_left_to_anybody_else_and_nothing_for_ever(resuming, app, way
     elif way == "logout":
         assert person.submit("/.vestibule/logout", {}).status == 303
         person.jar[SESSION] = brought
+    elif way == "all others end":
+        elsewhere = Person(resuming)
+        elsewhere.login("bob")
+        page = Form(elsewhere.visit(SESSIONS).text)
+        assert elsewhere.submit(SESSIONS, {**page.hidden(), "end": "others"}).status == 200
     else:
         over = time.monotonic() + 5
         wait_until(lambda: time.monotonic() > over, "the end of the window", within=10)

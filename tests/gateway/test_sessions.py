@@ -8,11 +8,11 @@ import pytest
 from support.person import LOGOUT
 from support.person import PASSWORD
 from support.person import SESSION
+from support.person import SESSIONS
 from support.person import Form
 from support.person import Person
 from support.waiting import wait_until
 
-SESSIONS = "/.vestibule/sessions"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 

@@ -71,6 +71,16 @@ impl<S: Store> Sessions<S> {
         self.end_each(&sessions, why).await
     }
 
+    /// Ends all sessions of the user of `own` but that one, those included that are over and wait, locked, to be gone on
+    /// with.
+    pub async fn end_others(&self, own: &Session, why: Why) -> Result<usize, NotAllEnded> {
+        let found = self.store.of_user(&own.user().name).await;
+        let mut found = found.map_err(|source| NotAllEnded { ended: 0, source })?;
+        found.retain(|other| other.id() != own.id());
+        let sessions: Vec<_> = found.into_iter().map(|stored| self.cache.shared(stored)).collect();
+        self.end_each(&sessions, why).await
+    }
+
     /// Ends each of these, and tells how many were alive. Many at once: a store that writes to a disk or a network ends
     /// them in a few steps.
     pub async fn end_each(&self, sessions: &[Arc<Session>], why: Why) -> Result<usize, NotAllEnded> {

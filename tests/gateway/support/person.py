@@ -12,6 +12,7 @@ SESSION = "__Host-Http-session"
 LOGIN = "/.vestibule/login"
 LOGOUT = "/.vestibule/logout"
 PASSWORD = "/.vestibule/password"
+SESSIONS = "/.vestibule/sessions"
 WHO = "/.vestibule/session"
 
 NAVIGATION = {
