@@ -70,12 +70,8 @@ pub(crate) fn is_candidate(exchange: &Exchange, site: &Site, need: Need, head: &
         Need::FreshLogin => true,
     };
     let leads_back = site.login.app().is_none_or(|app| app.return_to.is_some());
-    // A login would go by its count, and a logout that comes later is another one. A form that another site has sent is not
-    // the person's, also where a page of ours has sent it once more.
-    let passes_by = CanonicalPath::parse(exchange.uri.path()).map_or(true, |path| {
-        site.login.app().is_some_and(|app| app.is_own_path(&path))
-            || site.logout.as_ref().is_some_and(|logout| logout.is_at(&path))
-    });
+    let passes_by = passes_by(site, exchange.uri.path());
+    // A form that another site has sent is not the person's, also where a page of ours has sent it once more.
     let foreign = resubmit::is_marked(&head.uri);
     let Some(authority) = exchange.authority() else { return false };
     let said = |name: &str| head.headers.get(name).map(HeaderValue::as_bytes);
@@ -88,6 +84,15 @@ pub(crate) fn is_candidate(exchange: &Exchange, site: &Site, need: Need, head: &
         && csrf::is_document(&head.headers, &head.method)
         && said("sec-fetch-site") == Some(b"same-origin")
         && provenance(&head.headers, authority, exchange.scheme) == Provenance::Own
+}
+
+/// Whether a path is for what is watched on its way: a login would go by its count, and a logout that comes later is another
+/// one.
+fn passes_by(site: &Site, path: &str) -> bool {
+    CanonicalPath::parse(path).map_or(true, |path| {
+        site.login.app().is_some_and(|app| app.is_own_path(&path))
+            || site.logout.as_ref().is_some_and(|logout| logout.is_at(&path))
+    })
 }
 
 impl Gateway {
@@ -177,7 +182,9 @@ impl Gateway {
         let target = unmarked(&head.uri, length);
         let authority = exchange.authority().ok_or(Reject::BadHost)?;
         let own = provenance(&head.headers, authority, exchange.scheme) == Provenance::Own;
-        let Some(session) = exchange.session().filter(|_| head.method == Method::POST && own) else {
+        // It may have been held under another configuration.
+        let is_sent = head.method == Method::POST && own && !passes_by(site, head.uri.path());
+        let Some(session) = exchange.session().filter(|_| is_sent) else {
             // The address of an answer, asked for as a page: it is the app's without the mark.
             return Ok(redirect(http::StatusCode::SEE_OTHER, &target));
         };

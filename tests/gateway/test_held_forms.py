@@ -308,6 +308,21 @@ def test_neither_a_login_of_the_apps_nor_its_logout_is_kept(make_gateway):
         legacy.close()
 
 
+def test_what_was_held_before_its_path_became_a_logout_is_not_sent(make_gateway, app):
+    [site, _] = sites(app)
+    gateway = make_gateway("held-before", [{**site, "logout": "/none"}])
+    person = idled_out(gateway)
+    held = send(person, "/save", SENT)
+    gateway.stop()
+    gateway.config["sites"] = [{**site, "logout": "/save"}]
+    gateway.start()
+    mark = app.mark()
+    _, page = back_in(person, held)
+    refused = confirm(person, page)
+    assert (refused.status, person.location(refused)) == (303, "/save")
+    assert posts(app, mark) == []
+
+
 def way_back(location):
     """The way back that an app's login page is asked with."""
     return parse_qs(urlsplit(location).query)["next"][0]
