@@ -50,7 +50,7 @@ use crate::login::cookies::Devices;
 use crate::login::directory::Directory;
 use crate::login::form::Tokens;
 use crate::login::handover::Codes;
-use crate::login::held::HeldSeals;
+use crate::login::held::seal::HeldSeals;
 use crate::login::pool::Pool;
 use crate::login::seen::Seen;
 use crate::login::target::Destination;

@@ -6,27 +6,17 @@
 //! again tells that, whoever has noticed the end of the session first, and on whichever gateway. It is taken out once.
 
 pub mod fields;
+pub(crate) mod seal;
 
 use bytes::Bytes;
-use cookie::Cookie;
-use cookie::SameSite;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::header::REFERER;
-use serde::Deserialize;
-use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::crypto;
-use crate::crypto::Key;
-use crate::crypto::Keys;
-use crate::crypto::Sealer;
-use crate::headers::cookies::Found;
-use crate::headers::cookies::find;
 use crate::identity::user::UserName;
-use crate::login::HELD_COOKIE;
 use crate::login::Login;
 use crate::login::conversation::Answer;
 use crate::login::conversation::Source;
@@ -36,6 +26,11 @@ use crate::login::form::Purpose;
 use crate::login::form::Shown;
 use crate::login::form::Standing;
 use crate::login::held::fields::Unfit;
+use crate::login::held::seal::Holder;
+use crate::login::held::seal::Inside;
+use crate::login::held::seal::bound_to;
+use crate::login::held::seal::inside;
+use crate::login::held::seal::key_of;
 use crate::login::words;
 use crate::net::Authority;
 use crate::net::Host;
@@ -122,87 +117,11 @@ pub struct Taken {
     pub body: Bytes,
 }
 
-/// What is sealed.
-#[derive(Serialize, Deserialize)]
-struct Inside<'a> {
-    target: &'a str,
-    kind: &'a str,
-    referer: Option<&'a str>,
-    device: &'a [u8],
-    until: u64,
-    body: &'a [u8],
-}
-
 /// What became of looking for a form.
 enum Look {
     Here(Held, Vec<u8>),
     Gone,
     Anothers(Held),
-}
-
-/// The gateway's part in what seals forms.
-#[derive(Debug)]
-pub(crate) struct HeldSeals(Sealer);
-
-impl HeldSeals {
-    /// With a key derived from the gateway's.
-    pub(crate) fn new(keys: &Keys) -> Self {
-        Self(keys.sealer("held form under the gateway"))
-    }
-
-    fn seal(&self, plain: &[u8], holder: &Holder, bound_to: &[u8]) -> Vec<u8> {
-        self.0.seal_bytes(&holder.sealer().seal_bytes(plain, bound_to), bound_to)
-    }
-
-    fn open(&self, sealed: &[u8], holder: &Holder, bound_to: &[u8]) -> Option<Vec<u8>> {
-        holder.sealer().open_bytes(&self.0.open_bytes(sealed, bound_to)?, bound_to)
-    }
-}
-
-/// The browser's part.
-struct Holder {
-    key: [u8; 32],
-    fresh: bool,
-}
-
-impl Holder {
-    fn known(headers: &HeaderMap) -> Option<Self> {
-        let Found::One(value) = find(headers, HELD_COOKIE) else { return None };
-        let key = crypto::from_base64url(value)?.try_into().ok()?;
-        Some(Self { key, fresh: false })
-    }
-
-    fn of(headers: &HeaderMap) -> Self {
-        Self::known(headers).unwrap_or_else(|| Self { key: crypto::random(), fresh: true })
-    }
-
-    fn sealer(&self) -> Sealer {
-        Key::from_bytes(self.key).sealer("held form")
-    }
-
-    fn to_set(&self) -> Option<HeaderValue> {
-        let value = crypto::base64url(&self.key);
-        let cookie = Cookie::build((HELD_COOKIE, value)).path("/").secure(true).http_only(true);
-        let text = cookie.same_site(SameSite::Lax).build().to_string();
-        let mut value = HeaderValue::from_str(&text).ok().filter(|_| self.fresh)?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-}
-
-fn key_of(device: &[u8], place: u8) -> HeldKey {
-    let hash = crypto::sha256(&[b"held form ", device, &[place]].concat());
-    let mut key = [0; 16];
-    key.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
-    HeldKey::from_bytes(key)
-}
-
-fn bound_to(key: HeldKey, host: &Host) -> Vec<u8> {
-    [&key.to_bytes()[..], host.as_str().as_bytes()].concat()
-}
-
-fn inside(plain: &[u8]) -> Option<Inside<'_>> {
-    postcard::from_bytes(plain).ok()
 }
 
 impl Login {
