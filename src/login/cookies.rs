@@ -108,7 +108,9 @@ impl Devices {
         let anothers = match find(headers, DEVICE_COOKIE) {
             Found::None => false,
             Found::One(value) => from_base64url(value).is_some_and(|bytes| {
-                bytes.get(16) == Some(&Holds::OwnersCookies.byte()) && bytes.len() == LENGTH
+                Parts::of(&bytes).is_some_and(|parts| {
+                    parts.holds == Holds::OwnersCookies.byte() && parts.cleared.is_empty()
+                })
             }),
             Found::Several => true,
         };
@@ -119,7 +121,8 @@ impl Devices {
     /// nothing of theirs.
     pub(crate) fn cleared(headers: &HeaderMap) -> Option<HeaderValue> {
         let Found::One(value) = find(headers, DEVICE_COOKIE) else { return None };
-        let mut bytes = from_base64url(value).filter(|bytes| bytes.len() == LENGTH)?;
+        let mut bytes = from_base64url(value)?;
+        Parts::of(&bytes).filter(|parts| parts.cleared.is_empty())?;
         bytes.push(CLEARED);
         written_device(&bytes)
     }
@@ -136,14 +139,14 @@ impl Devices {
 
     /// What the device is known by, if somebody was logged in on it who has not left since. Whoever that was, it is of our
     /// making.
-    pub(crate) fn vouched(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+    pub(crate) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
         let Found::One(value) = find(headers, DEVICE_COOKIE) else { return None };
-        let bytes = from_base64url(value).filter(|bytes| bytes.len() == LENGTH)?;
-        let (id, rest) = bytes.split_first_chunk::<16>()?;
-        let (holds, rest) = rest.split_first()?;
-        let (tag, vouch) = rest.split_first_chunk::<32>()?;
-        let vouched = self.0.verify(&[VOUCHED, id, &[*holds], tag], vouch);
-        (vouched && *holds == Holds::OwnersCookies.byte()).then_some(bytes)
+        let device = from_base64url(value)?;
+        let parts = Parts::of(&device).filter(|parts| parts.cleared.is_empty())?;
+        let vouched =
+            self.0.verify(&[VOUCHED, parts.id, &[parts.holds], parts.owner, parts.tag], parts.vouch);
+        let owner = *parts.owner;
+        (vouched && parts.holds == Holds::OwnersCookies.byte()).then_some(Vouched { device, owner })
     }
 
     /// Whether a device that is known by this is `user`'s.
@@ -159,30 +162,62 @@ impl Devices {
     }
 
     fn read_bytes(&self, bytes: &[u8], user: &UserName) -> Option<(Device, Holds)> {
-        let (id, rest) = bytes.split_first_chunk::<16>()?;
-        let (byte, rest) = rest.split_first()?;
-        let (tag, rest) = rest.split_first_chunk::<32>()?;
-        let (_vouch, cleared) = rest.split_first_chunk::<32>()?;
-        let holds = [Holds::Nothing, Holds::OwnersCookies].into_iter().find(|holds| holds.byte() == *byte)?;
+        let Parts { id, holds: byte, tag, cleared, .. } = Parts::of(bytes)?;
+        let holds = [Holds::Nothing, Holds::OwnersCookies].into_iter().find(|holds| holds.byte() == byte)?;
         let holds = if cleared.is_empty() { holds } else { Holds::Nothing };
-        self.0.verify(&[user.key().as_bytes(), id, &[*byte]], tag).then_some((Device(*id), holds))
+        self.0.verify(&[user.key().as_bytes(), id, &[byte]], tag).then_some((Device(*id), holds))
     }
 
     fn write(&self, user: &UserName, device: Device, holds: Holds) -> Option<HeaderValue> {
         let byte = [holds.byte()];
-        let mut value = device.0.to_vec();
-        value.extend_from_slice(&byte);
+        let owner = self.0.sign(&[OWNER, user.key().as_bytes()]);
+        let owner = owner.first_chunk::<16>()?;
         let tag = self.0.sign(&[user.key().as_bytes(), &device.0, &byte]);
-        value.extend_from_slice(&tag);
-        value.extend_from_slice(&self.0.sign(&[VOUCHED, &device.0, &byte, &tag]));
-        written_device(&value)
+        let vouch = self.0.sign(&[VOUCHED, &device.0, &byte, owner, &tag]);
+        written_device(&[&device.0[..], &byte, owner, &tag, &vouch].concat())
     }
 }
 
-/// A device's number, what it holds, our hash of both and the name, and one of all that, which needs no name to be checked.
-const LENGTH: usize = 16 + 1 + 32 + 32;
+/// A device that somebody was logged in on who has not left since.
+#[derive(Debug)]
+pub(crate) struct Vouched {
+    /// What it is known by.
+    pub(crate) device: Vec<u8>,
+    /// The same on all devices of one user. It does not say who that is.
+    pub(crate) owner: [u8; 16],
+}
 
-/// What that second hash begins with.
+/// What is in the cookie.
+struct Parts<'a> {
+    /// The device's number.
+    id: &'a [u8; 16],
+    /// What it holds.
+    holds: u8,
+    /// Its owner's number.
+    owner: &'a [u8; 16],
+    /// Our hash of the first two and the name.
+    tag: &'a [u8; 32],
+    /// Our hash of all that, which needs no name to be checked.
+    vouch: &'a [u8; 32],
+    /// Something where what it held was deleted since.
+    cleared: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let (id, rest) = bytes.split_first_chunk()?;
+        let (holds, rest) = rest.split_first()?;
+        let (owner, rest) = rest.split_first_chunk()?;
+        let (tag, rest) = rest.split_first_chunk()?;
+        let (vouch, cleared) = rest.split_first_chunk()?;
+        Some(Self { id, holds: *holds, owner, tag, vouch, cleared })
+    }
+}
+
+/// What the hash begins with that is an owner's number.
+const OWNER: &[u8] = b"all devices of somebody's";
+
+/// What the hash begins with that needs no name.
 const VOUCHED: &[u8] = b"a device of somebody's";
 
 /// Stands behind that where what the device held was deleted since.

@@ -21,6 +21,7 @@ use crate::login::Login;
 use crate::login::conversation::Answer;
 use crate::login::conversation::Source;
 use crate::login::conversation::Visit;
+use crate::login::cookies::Vouched;
 use crate::login::form::Form;
 use crate::login::form::Purpose;
 use crate::login::form::Shown;
@@ -28,7 +29,6 @@ use crate::login::form::Standing;
 use crate::login::held::fields::Unfit;
 use crate::login::held::seal::Holder;
 use crate::login::held::seal::Inside;
-use crate::login::held::seal::bound_to;
 use crate::login::held::seal::inside;
 use crate::login::held::seal::key_of;
 use crate::login::words;
@@ -52,8 +52,8 @@ pub const MARK: &str = "vestibule-held=";
 /// Where people are asked about it.
 pub const PLACE: &str = "/.vestibule/held";
 
-/// So many forms of one browser are held at once.
-const PER_BROWSER: u8 = 4;
+/// So many forms of one user are held at once: nobody leaves others without room, with as many browsers as they like.
+const PER_USER: u8 = 16;
 
 /// So many are held at all: 32 MiB at the most.
 const MOST: usize = 512;
@@ -130,13 +130,14 @@ impl Login {
     /// # Errors
     /// If it is not to be held, or cannot be.
     pub async fn hold(&self, posted: &Posted<'_>) -> Result<Holding, HoldError> {
-        let device = self.devices.vouched(posted.headers).ok_or(Unfit::Stranger)?;
+        let Vouched { device, owner } = self.devices.vouched(posted.headers).ok_or(Unfit::Stranger)?;
         let text = |name| posted.headers.get(name).and_then(|value| value.to_str().ok());
         let kind = text(&CONTENT_TYPE).ok_or(Unfit::Unreadable)?;
         fields::names(kind, posted.body)?;
         let holder = Holder::of(posted.headers);
         let form = Inside {
             // Forms that say `action="?"` end so. A query is added to it and taken off again.
+            host: posted.authority.host.as_str(),
             target: posted.target.strip_suffix('?').unwrap_or(posted.target),
             kind,
             referer: text(&REFERER),
@@ -145,10 +146,10 @@ impl Login {
             body: posted.body,
         };
         let plain = postcard::to_stdvec(&form).map_err(|_too_long| Unfit::TooLarge)?;
-        let (store, host) = (self.sessions.store(), &posted.authority.host);
-        for place in 0..PER_BROWSER {
-            let key = key_of(&device, place);
-            let sealed = self.held.seal(&plain, &holder, &bound_to(key, host));
+        let store = self.sessions.store();
+        for place in 0..PER_USER {
+            let key = key_of(&owner, place);
+            let sealed = self.held.seal(&plain, &holder, key);
             let held = Held { until: posted.until, sealed: sealed.into() };
             match store.hold(key, &held, posted.now, MOST).await? {
                 Created::Done => {
@@ -281,15 +282,20 @@ impl Login {
         headers: &HeaderMap,
         name: &UserName,
     ) -> Result<usize, StoreError> {
-        let Some(device) = self.devices.vouched(headers) else { return Ok(0) };
-        if Holder::known(headers).is_none() || self.devices.is_of(&device, name) {
+        let (Some(last), Some(holder)) = (self.devices.vouched(headers), Holder::known(headers)) else {
+            return Ok(0);
+        };
+        if self.devices.is_of(&last.device, name) {
             return Ok(0);
         }
         let store = self.sessions.store();
         let mut destroyed = 0;
-        for place in 0..PER_BROWSER {
-            let key = key_of(&device, place);
-            if let Some(held) = store.held(key).await? {
+        for place in 0..PER_USER {
+            let key = key_of(&last.owner, place);
+            // What the same user has sent from other browsers stays theirs.
+            if let Some(held) = store.held(key).await?
+                && self.held.open(&held.sealed, &holder, key).is_some()
+            {
                 destroyed += usize::from(store.take_held(key, &held).await?);
             }
         }
@@ -317,11 +323,11 @@ impl Login {
     ) -> Result<Look, StoreError> {
         let Some(holder) = Holder::known(headers) else { return Ok(Look::Gone) };
         let Some(held) = self.sessions.store().held(key).await? else { return Ok(Look::Gone) };
-        let Some(plain) = self.held.open(&held.sealed, &holder, &bound_to(key, host)) else {
+        let Some(plain) = self.held.open(&held.sealed, &holder, key) else {
             return Ok(Look::Gone);
         };
         Ok(match inside(&plain) {
-            Some(form) if form.until <= now.as_millis() => Look::Gone,
+            Some(form) if form.until <= now.as_millis() || form.host != host.as_str() => Look::Gone,
             Some(form) if self.devices.is_of(form.device, &session.user().name) => Look::Here(held, plain),
             Some(_) => Look::Anothers(held),
             None => Look::Gone,

@@ -328,12 +328,32 @@ def way_back(location):
     return parse_qs(urlsplit(location).query)["next"][0]
 
 
-def test_a_browser_has_no_more_than_four(holding, app):
-    person = idled_out(holding)
-    for number in range(4):
-        assert send(person, "/save", f"a={number}".encode()).status == 303
-    assert send(person, "/save", b"a=5").status == 401
-    holding.wait_event("form_held_fail", '"full"')
+def test_nobody_leaves_others_without_room_however_many_browsers_they_have(make_gateway, app):
+    gateway = make_gateway("held-room", sites(app), session={"store": "memory"})
+    devices = [idled_out(gateway, "erin") for _ in range(4)]
+    for number in range(16):
+        assert send(devices[number % 3], "/save", f"a={number}".encode()).status == 303
+    for device in devices:
+        assert send(device, "/save", b"a=17").status == 401
+    gateway.wait_event("form_held_fail", '"full"')
+    assert send(idled_out(gateway, "frank"), "/save", b"a=1").status == 303
+
+
+def test_another_users_login_destroys_what_is_of_that_browser_alone(make_gateway, app):
+    gateway = make_gateway("held-apart", sites(app), session={"store": "memory"})
+    here, elsewhere = idled_out(gateway, "erin"), idled_out(gateway, "erin")
+    mark = app.mark()
+    for person in (here, elsewhere):
+        person.kept = send(person, "/save", f"a={id(person)}".encode())
+    here.login("frank")
+    gateway.wait_event("form_dropped", '"another_user"')
+    here.logout()
+    page = here.visit(here.location(here.kept))
+    signed = here.submit("/.vestibule/login", {**Form(page.text).hidden(), "username": "erin", "password": gateway.passwords["erin"]})
+    assert here.visit(here.location(signed)).status == 410
+    _, page = back_in(elsewhere, elsewhere.kept, "erin")
+    assert confirm(elsewhere, page).status == 303
+    assert [seen.body for seen in posts(app, mark)] == [f"a={id(elsewhere)}".encode()]
 
 
 def test_a_form_that_asks_for_a_fresh_login_is_held_too(holding, app):

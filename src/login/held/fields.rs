@@ -1,5 +1,7 @@
 //! What a form that is to be held has for fields, and which forms are not held at all.
 
+use percent_encoding::percent_decode;
+
 use crate::login::form::posted_fields;
 use crate::login::observed::multipart;
 
@@ -70,6 +72,10 @@ pub fn names(kind: &str, body: &[u8]) -> Result<Vec<String>, Unfit> {
     let names: Vec<String> = match essence.trim().to_ascii_lowercase().as_str() {
         "application/x-www-form-urlencoded" => {
             let fields = posted_fields(body, MOST_FIELDS).ok_or(Unfit::Unreadable)?;
+            // Some apps part fields by semicolons too: what is a value to us is a field to them.
+            if hidden_names(body).any(|name| is_secret(&name)) {
+                return Err(Unfit::Password);
+            }
             fields.into_iter().map(|(name, _)| name).collect()
         }
         "multipart/form-data" => {
@@ -87,11 +93,67 @@ pub fn names(kind: &str, body: &[u8]) -> Result<Vec<String>, Unfit> {
     if names.iter().any(|name| is_secret(name)) { Err(Unfit::Password) } else { Ok(names) }
 }
 
+/// What might be names behind semicolons.
+fn hidden_names(body: &[u8]) -> impl Iterator<Item = String> {
+    let pieces = body.split(|byte| *byte == b';').skip(1);
+    pieces.map(|piece| {
+        let name = piece.split(|byte| matches!(byte, b'=' | b'&')).next().unwrap_or_default();
+        percent_decode(name).decode_utf8_lossy().into_owned()
+    })
+}
+
+/// What the name of a secret has in it, however its words are joined. What pays is among it: it is not to be kept either.
+const SECRET_PARTS: [&str; 25] = [
+    "passw",
+    "passphrase",
+    "passcode",
+    "passkey",
+    "pwd",
+    "pincode",
+    "kennwort",
+    "kodeord",
+    "lozinka",
+    "haslo",
+    "hasło",
+    "senha",
+    "motdepasse",
+    "contrasen",
+    "contraseñ",
+    "wachtwoord",
+    "пароль",
+    "密码",
+    "密碼",
+    "パスワード",
+    "비밀번호",
+    "cvc",
+    "cvv",
+    "cardnumber",
+    "ccnumber",
+];
+
+/// What is one where it is a word of its own: not in `compass`, `shipping`, `secretary`.
+const SECRET_WORDS: [&str; 10] = ["pass", "pin", "tan", "otp", "totp", "mfa", "pw", "psw", "secret", "csc"];
+
 /// Whether a field of this name is likely to hold what nobody but its owner may ever have.
 fn is_secret(name: &str) -> bool {
-    let name = name.to_lowercase();
-    let parts = ["passw", "passphrase", "pwd", "cvc", "cvv"];
-    parts.iter().any(|part| name.contains(part)) || ["pass", "pin", "otp", "secret"].contains(&name.as_str())
+    let joined: String =
+        name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    SECRET_PARTS.iter().any(|part| joined.contains(part))
+        || words(name).any(|word| SECRET_WORDS.contains(&word.to_lowercase().as_str()))
+}
+
+/// The words of a name: `user[newPass2]` has three.
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|char: char| !char.is_alphabetic()).flat_map(|run| {
+        let begins = |at: usize, char: char| {
+            let before = run.get(..at).and_then(|before| before.chars().next_back());
+            char.is_uppercase() && before.is_some_and(char::is_lowercase)
+        };
+        let cuts = run.char_indices().filter(move |(at, char)| begins(*at, *char)).map(|(at, _)| at);
+        let ends: Vec<usize> = cuts.chain([run.len()]).collect();
+        let mut from = 0;
+        ends.into_iter().filter_map(move |end| run.get(std::mem::replace(&mut from, end)..end))
+    })
 }
 
 #[cfg(test)]
@@ -118,14 +180,48 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_known_by_any_name_they_usually_have() {
+        for secret in [
+            "password",
+            "new_password2",
+            "user[passwd]",
+            "user[pass]",
+            "PIN",
+            "cvc",
+            "pass",
+            "secret",
+            "login_pass",
+            "loginPass",
+            "passcode",
+            "pincode",
+            "pin2",
+            "otp_code",
+            "otp-code",
+            "totp",
+            "Kennwort",
+            "senha",
+            "mot_de_passe",
+            "mot%20de%20passe",
+            "contrase%C3%B1a",
+            "%D0%9F%D0%B0%D1%80%D0%BE%D0%BB%D1%8C",
+            "card-number",
+            "user.pw",
+        ] {
+            let body = format!("a=1&{secret}=x");
+            assert_eq!(names(PLAIN, body.as_bytes()).unwrap_err(), Unfit::Password, "{secret}");
+        }
+        for hidden in ["a=1;password=2", "a=1;b=2;user%5Bpass%5D=x&c=1"] {
+            assert_eq!(names(PLAIN, hidden.as_bytes()).unwrap_err(), Unfit::Password, "{hidden}");
+        }
+        assert_eq!(names(PARTS, &multi(&[("name=\"user[pass]\"", "x")])).unwrap_err(), Unfit::Password);
+    }
+
+    #[test]
     fn what_is_not_held_says_why() {
         let why = |kind, body: &[u8]| names(kind, body).unwrap_err();
         assert_eq!(why(PLAIN, &vec![b'a'; MOST_BYTES + 1]), Unfit::TooLarge);
         assert_eq!(why(PARTS, &multi(&[("name=\"f\"; filename=\"a.txt\"", "hello")])), Unfit::Files);
-        for secret in ["password", "new_password2", "user[passwd]", "PIN", "cvc", "pass", "secret"] {
-            assert_eq!(why(PLAIN, format!("a=1&{secret}=x").as_bytes()), Unfit::Password, "{secret}");
-        }
-        assert!(names(PLAIN, b"shopping=1&compass=2&tipping=3").is_ok());
+        assert!(names(PLAIN, b"shopping=1&compass=2&tipping=3&secretary=4&text=semi; colon").is_ok());
         for (kind, body) in
             [("text/plain", &b"a=1"[..]), ("application/json", b"{}"), (PARTS, b"--y"), (PLAIN, b"a=%FF")]
         {

@@ -14,12 +14,12 @@ use crate::crypto::Sealer;
 use crate::headers::cookies::Found;
 use crate::headers::cookies::find;
 use crate::login::HELD_COOKIE;
-use crate::net::Host;
 use crate::session::store::HeldKey;
 
 /// What is sealed.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Inside<'a> {
+    pub(super) host: &'a str,
     pub(super) target: &'a str,
     pub(super) kind: &'a str,
     pub(super) referer: Option<&'a str>,
@@ -38,12 +38,16 @@ impl HeldSeals {
         Self(keys.sealer("held form under the gateway"))
     }
 
-    pub(super) fn seal(&self, plain: &[u8], holder: &Holder, bound_to: &[u8]) -> Vec<u8> {
-        self.0.seal_bytes(&holder.sealer().seal_bytes(plain, bound_to), bound_to)
+    /// Seals what is held under `key`, and opens nowhere else.
+    pub(super) fn seal(&self, plain: &[u8], holder: &Holder, key: HeldKey) -> Vec<u8> {
+        let place = &key.to_bytes()[..];
+        self.0.seal_bytes(&holder.sealer().seal_bytes(plain, place), place)
     }
 
-    pub(super) fn open(&self, sealed: &[u8], holder: &Holder, bound_to: &[u8]) -> Option<Vec<u8>> {
-        holder.sealer().open_bytes(&self.0.open_bytes(sealed, bound_to)?, bound_to)
+    /// What is held under `key`, if it is of this browser.
+    pub(super) fn open(&self, sealed: &[u8], holder: &Holder, key: HeldKey) -> Option<Vec<u8>> {
+        let place = &key.to_bytes()[..];
+        holder.sealer().open_bytes(&self.0.open_bytes(sealed, place)?, place)
     }
 }
 
@@ -78,15 +82,12 @@ impl Holder {
     }
 }
 
-pub(super) fn key_of(device: &[u8], place: u8) -> HeldKey {
-    let hash = crypto::sha256(&[b"held form ", device, &[place]].concat());
+/// The key of one of an owner's places.
+pub(super) fn key_of(owner: &[u8; 16], place: u8) -> HeldKey {
+    let hash = crypto::sha256(&[b"held form ", &owner[..], &[place]].concat());
     let mut key = [0; 16];
     key.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     HeldKey::from_bytes(key)
-}
-
-pub(super) fn bound_to(key: HeldKey, host: &Host) -> Vec<u8> {
-    [&key.to_bytes()[..], host.as_str().as_bytes()].concat()
 }
 
 pub(super) fn inside(plain: &[u8]) -> Option<Inside<'_>> {
