@@ -48,6 +48,7 @@ mod reload;
 mod scanner;
 mod socket;
 mod stand_in;
+mod stream;
 mod tls;
 mod worker;
 

@@ -27,6 +27,7 @@ use crate::server::Handler;
 use crate::server::http2;
 use crate::server::pulse::Pulse;
 use crate::server::scanner::HeadLimits;
+use crate::server::stream::Piece;
 
 /// The handler of one connection, watched.
 #[derive(Debug)]
@@ -111,7 +112,7 @@ where
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let turn = this.turn.take();
-        Poll::Ready(Ok(response.map(|body| Answer { body, turn, waiting: false })))
+        Poll::Ready(Ok(response.map(|body| Answer { body, turn })))
     }
 }
 
@@ -122,17 +123,6 @@ pin_project! {
         #[pin]
         body: B,
         turn: Option<Turn>,
-        // The last piece was taken and no further one asked for: the peer is slow.
-        waiting: bool,
-    }
-
-    impl<B> PinnedDrop for Answer<B> {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if let (true, Some(turn)) = (*this.waiting, &*this.turn) {
-                turn.0.set_stalled(false);
-            }
-        }
     }
 }
 
@@ -144,17 +134,9 @@ impl<B: Body<Data = Bytes>> Body for Answer<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let frame = this.body.poll_frame(cx);
+        let frame = self.project().body.poll_frame(cx);
         let gave = matches!(&frame, Poll::Ready(Some(Ok(_))));
-        if let Some(turn) = this.turn {
-            if std::mem::replace(this.waiting, gave) {
-                turn.0.set_stalled(false);
-            }
-            if gave {
-                turn.0.set_stalled(true);
-            }
-        }
+        if gave { Piece::Given } else { Piece::Awaited }.leave();
         frame
     }
 

@@ -16,6 +16,7 @@ use crate::net::Authority;
 use crate::server::Limits;
 use crate::server::refusal::Refusal;
 use crate::server::scanner::HeadLimits;
+use crate::server::stream::Stream;
 use crate::syntax;
 
 const MAX_STREAMS: u32 = 100;
@@ -39,7 +40,10 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 
 /// Runs hyper's stream tasks on this worker.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Local;
+pub(super) struct Local {
+    /// How long a client may take nothing of an answer.
+    patience: Duration,
+}
 
 impl<F> hyper::rt::Executor<F> for Local
 where
@@ -47,13 +51,13 @@ where
     F::Output: 'static,
 {
     fn execute(&self, stream: F) {
-        drop(tokio::task::spawn_local(stream));
+        drop(tokio::task::spawn_local(Stream::new(stream, self.patience)));
     }
 }
 
 /// A builder with our limits.
 pub(super) fn builder(limits: &Limits) -> Builder<Local> {
-    let mut builder = Builder::new(Local);
+    let mut builder = Builder::new(Local { patience: limits.idle_timeout });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)

@@ -44,7 +44,7 @@ pub(super) enum Wait {
     Body,
     /// Room to write.
     Write,
-    /// A peer that has streams open but takes nothing from them.
+    /// Room for an answer, on a stream whose peer gives none.
     Stalled,
     /// The peer's goodbye, behind the last answer.
     Linger,
@@ -79,8 +79,6 @@ pub(super) struct Pulse {
     calls: AtomicU32,
     busy: AtomicU32,
     abandoned: AtomicU32,
-    stalled: AtomicU32,
-    frames: AtomicU64,
     opaque_at: AtomicU32,
     refusal: OnceLock<(u32, Refusal)>,
 }
@@ -175,16 +173,6 @@ impl Pulse {
         self.abandoned.load(Relaxed)
     }
 
-    /// An answer gave a piece that waits to be taken further, or the next piece was asked for.
-    pub(super) fn set_stalled(&self, stalled: bool) {
-        if stalled {
-            self.stalled.fetch_add(1, Relaxed);
-        } else {
-            self.stalled.fetch_sub(1, Relaxed);
-            self.frames.fetch_add(1, Relaxed);
-        }
-    }
-
     /// Whether a handler works.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Relaxed) > 0
@@ -226,10 +214,11 @@ impl Pulse {
         if self.blocked.load(Relaxed) {
             (Wait::Write, self.written.load(Relaxed) / WRITE_STEP)
         } else if self.is_busy() {
-            let stalled = self.stalled.load(Relaxed) > 0;
-            (if stalled { Wait::Stalled } else { Wait::Nothing }, self.frames.load(Relaxed))
+            // Each stream waits for itself.
+            (Wait::Nothing, 0)
         } else if closing {
-            (Wait::Closing, 0)
+            // The last answers may be on their way yet.
+            (Wait::Closing, self.written.load(Relaxed) / WRITE_STEP)
         } else {
             (if calls == 0 { Wait::First } else { Wait::Idle }, calls)
         }
@@ -286,19 +275,6 @@ mod tests {
         assert_eq!(pulse.http2(false).0, Wait::Write);
         pulse.on_write(1);
         assert_eq!(pulse.http1(false).0, Wait::Nothing);
-    }
-
-    #[test]
-    fn streams_nobody_drains_are_seen() {
-        let pulse = Pulse::default();
-        pulse.begin();
-        pulse.set_stalled(true);
-        let begun = pulse.http2(false);
-        assert_eq!(begun.0, Wait::Stalled);
-        pulse.begin();
-        pulse.set_stalled(true);
-        pulse.set_stalled(false);
-        assert_ne!(pulse.http2(false), begun);
     }
 
     #[test]

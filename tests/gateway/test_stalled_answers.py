@@ -1,0 +1,99 @@
+"""Answers that nobody takes are given up, each by itself; those whose app or reader is slow are not."""
+
+import contextlib
+import threading
+import time
+
+import pytest
+from hyperframe.frame import SettingsFrame
+from hyperframe.frame import WindowUpdateFrame
+
+from support.h2client import Http2
+from support.h2client import request
+from support.recorder import Recorder
+from support.recorder import answer
+from support.waiting import wait_until
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNK = b"1000\r\n" + b"x" * 4096 + b"\r\n"
+PATIENCE = 1
+
+
+@pytest.fixture
+def app():
+    app = Recorder()
+    app.cut = threading.Event()
+
+    def endless(client, _seen):
+        """Sends until nobody takes it any more."""
+        with contextlib.suppress(OSError):
+            client.sendall(HEAD)
+            while True:
+                client.sendall(CHUNK)
+        app.cut.set()
+
+    def thoughtful(client, _seen):
+        """Says something, and the rest long after."""
+        client.sendall(HEAD + b"5\r\nfirst\r\n")
+        time.sleep(3 * PATIENCE)
+        client.sendall(b"4\r\nlast\r\n0\r\n\r\n")
+
+    app.on("/endless", endless, keep=False)
+    app.on("/thoughtful", thoughtful)
+    app.on("/small", answer(body=b"ok"))
+    app.on("/some", answer(body=b"y" * 30_000))
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def gateway(make_gateway, app, request):
+    sites = [{"hosts": ["rec.test"], "upstream": app.upstream, "rules": [{"path": "/*", "allow": "anyone"}]}]
+    return make_gateway(f"stalled-{request.node.name[5:25]}", sites, limits={"idle_timeout": f"{PATIENCE}s"})
+
+
+def connect(gateway, window):
+    client = Http2(gateway.port)
+    client.send_raw(SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: window}).serialize())
+    return client
+
+
+def test_a_stream_that_nobody_takes_ends_whatever_moves_on_others(gateway, app):
+    with connect(gateway, 100) as client:
+        stuck = client.open(request(gateway.authority(), "/endless"))
+        until = time.monotonic() + 10 * PATIENCE
+        while client.streams[stuck].reset is None and time.monotonic() < until:
+            small = client.finish(client.open(request(gateway.authority(), "/small")))
+            assert (small.status, small.body) == (200, b"ok")
+            client.drain(0.1)
+        assert client.streams[stuck].reset is not None
+        assert app.cut.wait(5), "the app's connection is let go"
+        assert client.finish(client.open(request(gateway.authority(), "/small"))).status == 200
+
+
+def test_many_stuck_streams_all_end_and_leave_room(gateway):
+    with connect(gateway, 0) as client:
+        stuck = [client.open(request(gateway.authority(), "/some")) for _ in range(99)]
+        wait_until(lambda: client.drain(0.1) or all(client.streams[one].reset is not None for one in stuck), "all end", within=15)
+        # With no window at all even small ones wait, so these are given one.
+        again = client.open(request(gateway.authority(), "/small"))
+        client.send_raw(WindowUpdateFrame(again, window_increment=100).serialize())
+        assert client.finish(again).body == b"ok"
+
+
+def test_a_slow_reader_is_let_read(gateway):
+    with connect(gateway, 20_000) as client:
+        slow = client.open(request(gateway.authority(), "/some"))
+        client.drain(0.8 * PATIENCE)
+        client.send_raw(WindowUpdateFrame(slow, window_increment=5_000).serialize())
+        client.drain(0.8 * PATIENCE)
+        client.send_raw(WindowUpdateFrame(slow, window_increment=5_000).serialize())
+        # The connection may be told to end by now, behind this answer.
+        wait_until(lambda: client.drain(0.1) or client.streams[slow].ended, "the rest comes")
+        assert client.streams[slow].body == b"y" * 30_000
+
+
+def test_an_app_that_thinks_is_waited_for(gateway):
+    with connect(gateway, 100) as client:
+        stream = client.finish(client.open(request(gateway.authority(), "/thoughtful")))
+        assert (stream.status, stream.body) == (200, b"firstlast")
