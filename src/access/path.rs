@@ -4,10 +4,14 @@
 //! path that some app could read in another way (dot segments, doubled slashes, encoded delimiters, matrix
 //! parameters) is refused here instead of being tidied up (RFC 9110 §7.7; HTTP-20).
 
+mod spelling;
+
 use std::borrow::Cow;
 use std::fmt;
 
-use unicode_normalization::UnicodeNormalization;
+pub use crate::access::path::spelling::usual_spelling;
+
+use crate::access::path::spelling::fold;
 
 /// Why a path has no single reading. The answer is 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +63,11 @@ const DELIMITERS: [char; 6] = ['/', '\\', ';', '?', '#', '%'];
 
 /// A path that gateway and app cannot read differently, percent-decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CanonicalPath(Box<str>);
+pub struct CanonicalPath {
+    text: Box<str>,
+    /// The same, [`loose`]; nothing where that changes nothing.
+    folded: Option<Box<str>>,
+}
 
 impl CanonicalPath {
     /// Reads the path of a request target, without its query.
@@ -76,20 +84,23 @@ impl CanonicalPath {
         }
         let decoded = decode(raw)?;
         check_segments(&decoded)?;
-        if !decoded.is_ascii() {
-            // Some file systems and frameworks fold such characters before they look at the structure.
-            let folded: String = decoded.nfkc().collect();
-            let shifted = folded.matches(DELIMITERS).count() != decoded.matches(DELIMITERS).count();
-            if shifted || check_segments(&folded).is_err() {
-                return Err(AmbiguousPath::Lookalike);
-            }
+        let folded = fold(&decoded);
+        if !decoded.is_ascii() && is_reshaped(&decoded, &folded) {
+            return Err(AmbiguousPath::Lookalike);
         }
-        Ok(Self(decoded.into()))
+        let folded = unpadded(folded);
+        let folded = (folded != decoded).then(|| folded.into());
+        Ok(Self { text: decoded.into(), folded })
     }
 
     /// The percent-decoded path.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// How the path is compared, [`loose`].
+    fn folded(&self) -> &str {
+        self.folded.as_deref().unwrap_or(&self.text)
     }
 
     /// Whether a segment names version control data or an environment file, which no app means to serve
@@ -97,27 +108,26 @@ impl CanonicalPath {
     pub fn is_never_served(&self) -> bool {
         const NEVER: [&str; 4] = [".git", ".svn", ".hg", ".env"];
         // File systems that ignore case serve `.GIT` too.
-        let named = |segment: &str| NEVER.iter().any(|name| name.eq_ignore_ascii_case(segment));
-        unpadded(&self.0).split('/').any(named)
+        self.folded().split('/').any(|segment| NEVER.contains(&segment))
     }
 
     /// Whether some app could take the path for one at or below `mount`, as [`Pattern::matches_loosely`] has it.
     pub fn is_loosely_within(&self, mount: &str) -> bool {
         let stem = mount.strip_suffix('/').unwrap_or(mount);
-        below(&self.0, fold(&unpadded(stem))).is_some()
+        below(self.folded(), &loose(stem)).is_some()
     }
 
     /// Whether the path is `mount` itself or below it, by whole segments and byte for byte; `/` holds everything.
     pub fn is_within(&self, mount: &str) -> bool {
         let stem = mount.strip_suffix('/').unwrap_or(mount);
-        let rest = self.0.strip_prefix(stem);
+        let rest = self.text.strip_prefix(stem);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
 impl fmt::Display for CanonicalPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.text)
     }
 }
 
@@ -132,6 +142,13 @@ fn check_segments(path: &str) -> Result<(), AmbiguousPath> {
         }
     }
     Ok(())
+}
+
+/// Whether the structure of a path changes when its letters are folded, as some file systems and frameworks do before
+/// they look at it.
+fn is_reshaped(path: &str, folded: &str) -> bool {
+    let delimiters = |text: &str| text.matches(DELIMITERS).count();
+    delimiters(folded) != delimiters(path) || check_segments(folded).is_err()
 }
 
 /// Percent-decodes once, refusing what would act as a delimiter if somebody decoded again or decoded earlier.
@@ -176,6 +193,11 @@ pub enum PatternError {
     /// No request's path could match: it has an empty or dot segment.
     #[error("`//`, `.` and `..` never match, because such requests are refused")]
     Segment,
+    /// No request's path could match: it has look-alikes of dots or delimiters.
+    #[error(
+        "look-alikes of dots, slashes and other delimiters never match, because such requests are refused"
+    )]
+    Lookalike,
     /// No request's path could match: it has a delimiter, an escape or a control character.
     #[error("`{0}` never matches: write the path decoded and without query or parameters")]
     Character(char),
@@ -211,7 +233,10 @@ impl Pattern {
         if segments.any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(PatternError::Segment);
         }
-        Ok(Self { stem: stem.into(), folded: fold(&unpadded(trimmed)).collect::<String>().into(), below })
+        if is_reshaped(trimmed, &fold(trimmed)) {
+            return Err(PatternError::Lookalike);
+        }
+        Ok(Self { stem: stem.into(), folded: loose(trimmed).into(), below })
     }
 
     /// The pattern that every path matches, `/*`.
@@ -235,13 +260,14 @@ impl Pattern {
 
     /// Whether `path` is the pattern's, byte for byte: for rules that open something.
     pub fn matches_exactly(&self, path: &CanonicalPath) -> bool {
-        if self.below { path.is_within(&self.stem) } else { *path.0 == *self.stem }
+        if self.below { path.is_within(&self.stem) } else { *path.text == *self.stem }
     }
 
     /// Whether some app could take `path` for the pattern's: without regard to letter case and trailing slash, as
-    /// Express does, nor to dots and blanks at a name's end, as Windows does. For rules that restrict something.
+    /// Express does, to dots and blanks at a name's end, as Windows does, and to how Unicode spells a letter, as file
+    /// systems of macOS do. For rules that restrict something.
     pub fn matches_loosely(&self, path: &CanonicalPath) -> bool {
-        below(&path.0, self.folded.chars()).is_some_and(|rest| self.below || rest == Rest::Nothing)
+        below(path.folded(), &self.folded).is_some_and(|rest| self.below || rest == Rest::Nothing)
     }
 }
 
@@ -261,33 +287,27 @@ enum Rest {
     More,
 }
 
-/// What is left of `path` below the folded `stem`, taken loosely; nothing if it is not there.
-fn below(path: &str, mut stem: impl Iterator<Item = char>) -> Option<Rest> {
-    let path = unpadded(path);
-    let mut rest = fold(&path);
-    if !stem.all(|wanted| rest.next() == Some(wanted)) {
-        return None;
+/// What is left of the folded `path` below the folded `stem`; nothing if it is not there.
+fn below(path: &str, stem: &str) -> Option<Rest> {
+    match path.strip_prefix(stem)? {
+        "" | "/" => Some(Rest::Nothing),
+        rest => rest.starts_with('/').then_some(Rest::More),
     }
-    match rest.next() {
-        None => Some(Rest::Nothing),
-        Some('/') => Some(if rest.next().is_none() { Rest::Nothing } else { Rest::More }),
-        Some(_) => None,
-    }
+}
+
+/// Text of a path in the form in which what restricts is compared, the same for requests and patterns.
+fn loose(text: &str) -> Cow<'_, str> {
+    unpadded(fold(text))
 }
 
 /// The path without the dots and blanks at its names' ends, which file systems of Windows drop.
-fn unpadded(path: &str) -> Cow<'_, str> {
+fn unpadded(path: Cow<'_, str>) -> Cow<'_, str> {
     const PADDING: [char; 2] = ['.', ' '];
     if !path.split('/').any(|segment| segment.ends_with(PADDING)) {
-        return Cow::Borrowed(path);
+        return path;
     }
     let segments: Vec<_> = path.split('/').map(|segment| segment.trim_end_matches(PADDING)).collect();
     Cow::Owned(segments.join("/"))
-}
-
-/// Letters without case. By way of upper case, so that letters which only meet there (`ſ` and `s`) are one.
-fn fold(text: &str) -> impl Iterator<Item = char> {
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]

@@ -132,7 +132,10 @@ def test_a_path_that_could_be_read_two_ways_opens_nothing(gateway, recorder, pat
 @pytest.mark.parametrize(
     "path",
     ["/admin", "/admin/", "/admin/x", "/ADMIN/x", "/Admin", "/admin/x/", "/aDmIn/X", "/admin//x", "/admin;x", "/%61dmin/x",
-     "/admin%2fx", "/admin%3bx", "/admin/../admin/x", "//admin/x", "/x/../admin/x", "/admin\\x", "/./admin"],
+     "/admin%2fx", "/admin%3bx", "/admin/../admin/x", "//admin/x", "/x/../admin/x", "/admin\\x", "/./admin",
+     # full-width letters, blanks other than U+0020 and what shows nothing, at a name's end and within
+     "/%ef%bd%81dmin/x", "/%ef%bc%a1DMIN", "/admin%c2%a0/x", "/admin%e3%80%80", "/admin%e1%9a%80/x", "/admin%e2%80%a8/x",
+     "/ad%e2%80%8bmin/x", "/ad%c2%admin/x", "/%ef%bb%bfadmin", "/admin%e2%80%8d.%c2%a0/x", "/admin/%e2%80%8b/x"],
 )  # fmt: skip
 def test_a_restriction_cannot_be_spelled_away(gateway, alice, recorder, path):
     mark = recorder.mark()
@@ -140,6 +143,29 @@ def test_a_restriction_cannot_be_spelled_away(gateway, alice, recorder, path):
         answer = raw_request(gateway, path, "Content-Length: 0", who=alice, method=method)
         assert answer is None or answer.status in (400, 403, 404), f"{method} {answer.status}"
     assert recorder.since(mark) == []
+
+
+SPELLINGS = {
+    "composed": "/caf%c3%a9/x", "decomposed": "/cafe%cc%81/x", "upper case": "/CAFE%cc%81/x", "full width": "/%ef%bd%83af%c3%a9/x",
+    "sharp s": "/stra%c3%9fe/x", "capital sharp s": "/STRA%e1%ba%9eE/x", "double s": "/strasse/x",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", SPELLINGS.values(), ids=SPELLINGS)
+def test_letters_have_one_reading_however_they_are_spelled(spelled, alice, recorder, target):
+    mark = recorder.mark()
+    for prefix in ("", "/composed", "/decomposed"):
+        answer = raw_request(spelled, prefix + target, who=alice)
+        assert answer.status == 403, prefix + target
+    assert recorder.since(mark) == []
+    assert raw_request(spelled, "/cafe/x").status == 200
+
+
+@pytest.fixture(scope="module")
+def spelled(make_gateway, recorder):
+    closed = ["/café/*", "/straße/*", "/composed/café/*", "/decomposed/cafe\u0301/*", "/composed/strasse/*", "/decomposed/STRA\u1e9eE/*"]
+    rules = [{"path": path, "allow": "nobody"} for path in closed]
+    return make_gateway("spelled", [{"hosts": ["rec.test"], "upstream": recorder.upstream, "rules": [*rules, {"path": "/*", "allow": "anyone"}]}])
 
 
 def test_the_group_that_is_asked_for_gets_in(gateway, person, recorder):

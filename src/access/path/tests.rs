@@ -106,6 +106,19 @@ fn patterns_match_whole_segments() {
         ("/admin/*", "/admin%20/x", false, true),
         ("/admin/*", "/Admin.%20./x", false, true),
         ("/admin", "/admin.", false, true),
+        ("/caf\u{e9}/*", "/cafe%CC%81/x", false, true),
+        ("/cafe\u{301}/*", "/caf%C3%A9/x", false, true),
+        ("/cafe\u{301}/*", "/CAF%C3%89/x", false, true),
+        ("/caf\u{e9}/*", "/cafe/x", false, false),
+        ("/Straße/*", "/STRA%E1%BA%9EE", false, true),
+        ("/STRA\u{1e9e}E/*", "/strasse", false, true),
+        ("/admin/*", "/%EF%BD%81%EF%BC%A4min/x", false, true),
+        ("/\u{ff41}dmin/*", "/admin", false, true),
+        ("/admin/*", "/admin%C2%A0/x", false, true),
+        ("/admin/*", "/admin%E1%9A%80/x", false, true),
+        ("/admin/*", "/admin%E3%80%80.", false, true),
+        ("/a b", "/a%C2%A0b", false, true),
+        ("/admin/*", "/ad%E2%80%8Bmin%EF%BB%BF", false, true),
         ("/a.b/*", "/a.b/x.y", true, true),
         ("/a.b/*", "/ab/x", false, false),
     ] {
@@ -127,6 +140,8 @@ fn a_pattern_that_could_never_match_is_an_error() {
         ("/a//b", PatternError::Segment),
         ("//*", PatternError::Segment),
         ("/a/../b", PatternError::Segment),
+        ("/a\u{ff0f}b/*", PatternError::Lookalike),
+        ("/a/\u{200b}/b", PatternError::Lookalike),
         ("/a%20b", PatternError::Character('%')),
         ("/a?b", PatternError::Character('?')),
         ("/a;b", PatternError::Character(';')),
@@ -137,9 +152,19 @@ fn a_pattern_that_could_never_match_is_an_error() {
 
 #[test]
 fn repositories_and_environment_files_are_never_served() {
-    for raw in
-        ["/.git", "/.git/config", "/a/.SVN/x", "/.hg/", "/%2eenv", "/.env", "/.env.", "/.git%20/config"]
-    {
+    for raw in [
+        "/.git",
+        "/.%EF%BD%87it",
+        "/.g%E2%80%8Cit/config",
+        "/.git%C2%A0",
+        "/.git/config",
+        "/a/.SVN/x",
+        "/.hg/",
+        "/%2eenv",
+        "/.env",
+        "/.env.",
+        "/.git%20/config",
+    ] {
         assert!(path(raw).is_never_served(), "{raw}");
     }
     for raw in ["/", "/...", "/.gitignore", "/repo.git/info", "/env", "/.well-known/x"] {
@@ -173,9 +198,15 @@ proptest! {
 
 #[test]
 fn lookalikes_of_dots_and_delimiters_are_refused_and_other_letters_are_not() {
-    for path in
-        ["/public/%ef%bc%8e%ef%bc%8e/private", "/public%ef%bc%8fprivate", "/a%ef%bc%bcb", "/%e2%80%a5/b"]
-    {
+    for path in [
+        "/public/%ef%bc%8e%ef%bc%8e/private",
+        "/public%ef%bc%8fprivate",
+        "/a%ef%bc%bcb",
+        "/%e2%80%a5/b",
+        "/a/%e2%80%8b/b",
+        "/a/.%e2%80%8b./b",
+        "/a/..%c2%a0/b",
+    ] {
         assert_eq!(CanonicalPath::parse(path), Err(AmbiguousPath::Lookalike), "{path}");
     }
     for path in ["/%e6%96%87%e6%9b%b8%ef%bc%8epdf", "/caf%C3%A9", "/%ef%bc%a1"] {
@@ -199,4 +230,18 @@ fn a_pattern_covers_what_it_matches_loosely() {
         assert_eq!(pattern(wide).covers(&pattern(narrow)), covers, "{wide} {narrow}");
     }
     assert!(pattern("/a/*").is_same(&pattern("/A/*")) && !pattern("/*").is_same(&pattern("/a")));
+}
+
+#[test]
+fn a_spelling_that_is_not_the_usual_one_is_known() {
+    for (text, usual) in [
+        ("/cafe\u{301}/*", "/caf\u{e9}/*"),
+        ("/\u{ff41}dmin", "/admin"),
+        ("/ad\u{200b}min\u{a0}x/*", "/admin x/*"),
+    ] {
+        assert_eq!(usual_spelling(text).as_deref(), Some(usual), "{text:?}");
+    }
+    for text in ["/admin", "/caf\u{e9}/*", "/Straße", "/文書"] {
+        assert_eq!(usual_spelling(text), None, "{text:?}");
+    }
 }

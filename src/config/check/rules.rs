@@ -1,6 +1,7 @@
 //! A site's rules.
 
 use crate::access::path::Pattern;
+use crate::access::path::usual_spelling;
 use crate::access::rules::Activity;
 use crate::access::rules::Allow;
 use crate::access::rules::CrossSite;
@@ -57,6 +58,12 @@ fn rule(file: &RuleFile, check: &mut Check<'_>) -> Option<Rule> {
             format!("`{}` is not a pattern of paths: {error}", path.value.0),
             "write `/reports` for one path, or `/reports/*` for it and everything below",
         );
+    } else if let Some(usual) = usual_spelling(&path.value.0) {
+        check.findings.warning(
+            Some(path.at),
+            "this path is spelled with decomposed letters (NFD), full-width forms, odd blanks or what does not show: a rule that opens something is for this spelling alone, which browsers do not send".to_owned(),
+            &format!("write {}", escaped(&usual)),
+        );
     }
     let methods = file.methods.as_ref().map(|given| {
         if given.value.is_empty() {
@@ -82,6 +89,17 @@ fn rule(file: &RuleFile, check: &mut Check<'_>) -> Option<Rule> {
         cross_site: file.cross_site.as_ref().map_or(CrossSite::AsSite, |given| given.value),
         activity: file.activity.as_ref().map_or(Activity::Count, |given| given.value),
     })
+}
+
+/// A text for YAML in which every character can be told from those that look the same.
+fn escaped(text: &str) -> String {
+    let escape = |char: char| match u32::from(char) {
+        0x20..=0x7e => char.to_string(),
+        code if code <= 0xffff => format!("\\u{code:04X}"),
+        code => format!("\\U{code:08X}"),
+    };
+    let ascii: String = text.chars().map(escape).collect();
+    if ascii == text { format!("`{text}`") } else { format!("`{text}`, which is `\"{ascii}\"` in ASCII") }
 }
 
 fn allow(file: &AllowFile, at: At, check: &mut Check<'_>) -> Allow {
