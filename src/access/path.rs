@@ -244,6 +244,12 @@ impl Pattern {
         Self { stem: "".into(), folded: "".into(), below: true }
     }
 
+    /// The pattern for this path and all below it, if this one is for the path alone.
+    pub fn with_below(&self) -> Option<Self> {
+        let stem = self.stem.strip_suffix('/').unwrap_or(&self.stem);
+        (!self.below).then(|| Self { stem: stem.into(), folded: self.folded.clone(), below: true })
+    }
+
     /// Whether all that `other` matches is matched by this one, taken loosely.
     pub fn covers(&self, other: &Self) -> bool {
         match other.folded.strip_prefix(&*self.folded) {

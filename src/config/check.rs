@@ -11,6 +11,7 @@ mod identity;
 mod limits;
 mod listen;
 mod login;
+mod proxies;
 mod rules;
 mod session;
 mod site;
@@ -116,6 +117,18 @@ impl Check<'_> {
             );
         }
         given.value.0
+    }
+
+    /// Warns of a length of time above `most`, with what happens then.
+    fn at_most(&mut self, given: Option<&Given<Span>>, name: &str, most: Duration, so: &str) {
+        if let Some(given) = given.filter(|given| given.value.0 > most) {
+            let (shown, most) = (humantime::format_duration(given.value.0), humantime::format_duration(most));
+            self.findings.warning(
+                Some(given.at),
+                format!("`{name}` is {shown}: {so}"),
+                &format!("write `{most}` or less, or remove the line for the default"),
+            );
+        }
     }
 
     /// A number from `least` to `most`.

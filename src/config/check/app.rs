@@ -18,6 +18,7 @@ use crate::access::rules::Allow;
 use crate::access::rules::CrossSite;
 use crate::access::rules::Rule;
 use crate::config::check::Check;
+use crate::config::check::rules;
 use crate::config::file::app::AppLoginFile;
 use crate::config::file::app::LogoutFile;
 use crate::config::file::app::SuccessFile;
@@ -158,7 +159,7 @@ fn path(key: &str, given: Option<&Given<Text>>, mount: &str, check: &mut Check<'
         );
         return None;
     };
-    if text.starts_with("/.vestibule") {
+    if rules::is_own(text) {
         check.findings.error(
             given.at,
             format!("`{key}`: everything below `/.vestibule/` is the gateway's own"),

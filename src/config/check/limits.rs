@@ -13,6 +13,10 @@ pub(crate) const HEADER_BYTES: u64 = 32 * 1024;
 pub(crate) const HEADERS: u64 = 100;
 /// A head that takes longer is an attack or a dead line.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Nobody's line is as slow as that.
+const HEADER_TIMEOUT_LONGEST: Duration = Duration::from_mins(2);
+/// Longer than any load balancer keeps a connection by default.
+const IDLE_TIMEOUT_LONGEST: Duration = Duration::from_hours(1);
 /// Longer than browsers and load balancers keep a connection.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Connecting to the app.
@@ -33,6 +37,18 @@ pub(super) fn limits(file: &LimitsFile, check: &mut Check<'_>) -> Limits {
             "the default is `header_bytes: 32KiB`",
         );
     }
+    check.at_most(
+        file.header_timeout.as_ref(),
+        "limits.header_timeout",
+        HEADER_TIMEOUT_LONGEST,
+        "clients that send next to nothing keep a connection each for so long (slowloris)",
+    );
+    check.at_most(
+        file.idle_timeout.as_ref(),
+        "limits.idle_timeout",
+        IDLE_TIMEOUT_LONGEST,
+        "connections that nobody uses stay open, and count among `limits.connections`, for so long",
+    );
     let header_bytes = file.header_bytes.as_ref().map_or(HEADER_BYTES, |given| given.value.0);
     Limits {
         header_bytes: count(header_bytes),

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::config::check::Check;
+use crate::config::check::proxies;
 use crate::config::file::ListenFile;
 use crate::config::read::Given;
 use crate::config::read::OneOrMany;
 use crate::config::read::OrNull;
 use crate::config::tree::At;
 use crate::config::units::Address;
-use crate::net::TrustedProxies;
 use crate::server::ListenSettings;
 
 const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8443);
@@ -39,7 +39,7 @@ pub(super) fn listen(file: &ListenFile, state_dir: &Path, check: &mut Check<'_>)
             "write `listen: { https: \"0.0.0.0:8443\" }`, or `http` behind a TLS terminator",
         );
     }
-    let trusted_proxies = trusted(file, check);
+    let trusted_proxies = proxies::trusted(file, check);
     if let Some(given) = &file.http
         && plain
         && trusted_proxies.is_empty()
@@ -64,20 +64,6 @@ pub(super) fn listen(file: &ListenFile, state_dir: &Path, check: &mut Check<'_>)
 
 fn addresses(list: &OneOrMany<Address>) -> Vec<SocketAddr> {
     list.values.iter().map(|given| given.value.0).collect()
-}
-
-fn trusted(file: &ListenFile, check: &mut Check<'_>) -> TrustedProxies {
-    let given = file.trusted_proxies.as_ref().map_or(&[][..], |given| &given.value);
-    for network in given {
-        if network.value.0.prefix_len() == 0 {
-            check.findings.error(
-                network.at,
-                format!("`{}` is everyone: any client could claim any address", network.value.0),
-                "name the networks of your own proxies alone",
-            );
-        }
-    }
-    TrustedProxies::new(given.iter().map(|network| network.value.0).collect())
 }
 
 fn admin(file: &ListenFile, check: &mut Check<'_>) -> Option<SocketAddr> {

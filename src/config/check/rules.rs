@@ -48,6 +48,12 @@ pub(super) fn rules(file: &SiteFile, how: &SiteLogin, mount: &str, check: &mut C
     if login { Rules::new(rules) } else { Rules::without_login(rules) }
 }
 
+/// Whether a path is the gateway's own, or of other letter case and so nearly that.
+pub(super) fn is_own(path: &str) -> bool {
+    const OWN: &str = "/.vestibule";
+    path.get(..OWN.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(OWN))
+}
+
 /// The rule, or nothing after what is wrong was noted (what is missing was noted when the file was read).
 fn rule(file: &RuleFile, check: &mut Check<'_>) -> Option<Rule> {
     let path = file.path.as_ref()?;
@@ -57,6 +63,13 @@ fn rule(file: &RuleFile, check: &mut Check<'_>) -> Option<Rule> {
             path.at,
             format!("`{}` is not a pattern of paths: {error}", path.value.0),
             "write `/reports` for one path, or `/reports/*` for it and everything below",
+        );
+    } else if path.value.0.split('/').nth(1).is_some_and(|first| first.eq_ignore_ascii_case(".vestibule")) {
+        check.findings.warning(
+            Some(path.at),
+            "`/.vestibule/` is the gateway's own and asks no rule; in other letter case it is the app's"
+                .to_owned(),
+            "remove the rule; a page of the app's that is nearly called so is better off with another name",
         );
     } else if let Some(usual) = usual_spelling(&path.value.0) {
         check.findings.warning(

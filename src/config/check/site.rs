@@ -204,7 +204,7 @@ fn mount(given: &Given<Text>, check: &mut Check<'_>) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     let segments = text.strip_prefix('/').unwrap_or_default();
     let normal = segments.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
-    if text.starts_with("/.vestibule") {
+    if rules::is_own(text) {
         check.findings.error(
             given.at,
             "`path`: everything below `/.vestibule/` is the gateway's own".to_owned(),
@@ -277,6 +277,13 @@ fn frame_ancestors(headers: &HeadersFile, check: &mut Check<'_>) -> Option<Strin
             given.at,
             format!("`frame_ancestors`: `{text}` is no list of sources (CSP Level 3)"),
             "write for example \"'self'\", \"'none'\" or \"'self' https://portal.example.com\"",
+        );
+    }
+    if text.split_whitespace().any(|source| matches!(source, "*" | "http:" | "https:")) {
+        check.findings.warning(
+            Some(given.at),
+            format!("`frame_ancestors`: `{text}` lets every site show this one in a frame, and trick people into clicks (clickjacking)"),
+            "name the sites that may, such as \"'self' https://portal.example.com\"",
         );
     }
     Some(text.clone())

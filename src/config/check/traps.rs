@@ -4,6 +4,7 @@ use http::Method;
 
 use crate::access::path::Pattern;
 use crate::access::rules::Allow;
+use crate::access::rules::CrossSite;
 use crate::access::rules::Rule;
 use crate::config::check::Check;
 use crate::config::tree::At;
@@ -26,6 +27,7 @@ pub(super) fn traps(list: &[Placed], mount: &str, otherwise: &Allow, check: &mut
         if !before.iter().any(|other| same(other) && other.rule.methods.is_some()) {
             left_over(own, list, otherwise, check);
         }
+        alone(own, list, otherwise, check);
     }
 }
 
@@ -105,6 +107,28 @@ fn left_over(own: &Placed, list: &[Placed], otherwise: &Allow, check: &mut Check
             &format!(
                 "add, below its other rules, `- {{ path: {path}, allow: nobody }}`; or, if that is meant, `- {{ path: {path}, allow: {word} }}`"
             ),
+        );
+    }
+}
+
+/// A rule for one path says nothing of what is below it, which many apps answer alike (`PATH_INFO`).
+fn alone(own: &Placed, list: &[Placed], otherwise: &Allow, check: &mut Check<'_>) {
+    let path = &own.rule.path;
+    let Some(below) = path.with_below().filter(|_| own.rule.cross_site != CrossSite::Resubmit) else {
+        return;
+    };
+    let rules = || list.iter().map(|other| &other.rule);
+    if rules().any(|other| other.path.is_same(&below)) {
+        return;
+    }
+    let found = rules().find(|other| other.path.covers(&below) && includes(other, &own.rule));
+    let kind = found.map_or(otherwise, |found| &found.allow);
+    if weight(kind) < weight(&own.rule.allow) {
+        let word = if matches!(kind, Allow::Anyone) { "anyone" } else { "authenticated" };
+        check.findings.warning(
+            Some(own.at),
+            format!("this rule is about `{path}` alone: what is below it is open to {}", whom(kind)),
+            &format!("write `path: {below}`, which is about both; or, if that is meant, add `- {{ path: {below}, allow: {word} }}`"),
         );
     }
 }
