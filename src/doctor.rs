@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod cookie;
 pub mod finding;
+mod jar;
 mod look;
 mod old_tls;
 mod page;
@@ -132,7 +133,7 @@ pub async fn examine(order: Order<'_>, now: Timestamp) -> Result<Report, DoctorE
         seen.samples = acted.samples;
     }
     if let Some(app) = &order.app {
-        findings.push(check::transport::app_reachable(app, client::is_open(app.url()).await));
+        findings.push(check::transport::app_reachable(app, &seen.target, client::reach(app.url()).await));
     }
     let away =
         seen.led_away.iter().map(|next| format!("it leads to {}, which was not looked at", shown_url(next)));

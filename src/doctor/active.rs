@@ -5,7 +5,7 @@ pub mod recipe;
 pub(crate) mod walk;
 
 use crate::crypto::Secret;
-use crate::doctor::seen::Jar;
+use crate::doctor::active::person::ForeignLogin;
 use crate::doctor::seen::Visit;
 
 /// What came of it; what is nothing was not tried, or did not get that far.
@@ -36,19 +36,11 @@ pub(crate) struct Acted {
     /// So can an image.
     pub(crate) logout_by_get: Option<bool>,
     /// Another site's page can log in.
-    pub(crate) foreign_login: Option<bool>,
+    pub(crate) foreign_login: Option<ForeignLogin>,
     /// Whoever logged out is still in.
     pub(crate) still_in: Option<bool>,
     /// The browser still has the session cookie after logging out.
     pub(crate) cookie_left: Option<bool>,
     /// The old session cookie opens the private page after logging out.
     pub(crate) old_opens: Option<bool>,
-}
-
-impl Acted {
-    /// Keeps the session's value in `jar` for comparison.
-    pub(crate) fn note_sample(&mut self, jar: &Jar) {
-        let value = self.session.as_ref().and_then(|name| jar.get(name));
-        self.samples.extend(value.map(|value| Secret::new(value.to_owned())));
-    }
 }

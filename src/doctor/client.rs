@@ -45,7 +45,7 @@ const MOST_BYTES: u64 = 1 << 20;
 const AGENT: &str = concat!("Mozilla/5.0 (compatible; vestibule-doctor/", env!("CARGO_PKG_VERSION"), ")");
 
 /// A request to make.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -179,10 +179,28 @@ impl Client {
     }
 }
 
+/// What became of a connection to an address.
+#[derive(Debug)]
+pub(crate) enum Reach {
+    /// Somebody took it.
+    Open,
+    /// Nobody did; how that was seen.
+    Closed(String),
+    /// It could not be tried.
+    Unclear(String),
+}
+
 /// Whether anybody takes a connection at an address.
-pub(crate) async fn is_open(url: &Url) -> bool {
+pub(crate) async fn reach(url: &Url) -> Reach {
     let port = url.port_or_known_default().unwrap_or(443);
-    matches!(timeout(PATIENCE, TcpStream::connect((bare_host(url), port))).await, Ok(Ok(_)))
+    match timeout(PATIENCE, TcpStream::connect((bare_host(url), port))).await {
+        Ok(Ok(_)) => Reach::Open,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Reach::Closed(error.to_string())
+        }
+        Ok(Err(error)) => Reach::Unclear(error.to_string()),
+        Err(_elapsed) => Reach::Closed(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
 }
 
 type Connection = AbortOnDropHandle<Result<(), hyper::Error>>;
@@ -274,8 +292,8 @@ mod tests {
     async fn an_address_is_open_as_long_as_somebody_listens() {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-        assert!(is_open(&url).await);
+        assert!(matches!(reach(&url).await, Reach::Open));
         drop(listener);
-        assert!(!is_open(&url).await);
+        assert!(matches!(reach(&url).await, Reach::Closed(_)));
     }
 }

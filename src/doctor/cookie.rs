@@ -121,6 +121,36 @@ pub(crate) fn days(time: Duration) -> String {
     }
 }
 
+/// Whether a cookie is a load balancer's or a bot filter's own, which says which server answers, and not who asks.
+pub(crate) fn is_routing(name: &str) -> bool {
+    const BEGIN: [&str; 18] = [
+        "awsalb",
+        "awselb",
+        "serverid",
+        "bigipserver",
+        "route",
+        "arraffinity",
+        "applicationgatewayaffinity",
+        "ingresscookie",
+        "__cf",
+        "_cfuvid",
+        "cf_clearance",
+        "gclb",
+        "gcilb",
+        "incap_ses_",
+        "visid_incap_",
+        "ak_bmsc",
+        "bm_s",
+        "sticky",
+    ];
+    let name = name.to_ascii_lowercase();
+    // F5's filters number theirs: TS01a2b3c4.
+    let numbered = name
+        .strip_prefix("ts")
+        .is_some_and(|rest| rest.len() >= 6 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    numbered || BEGIN.iter().any(|begin| name.starts_with(begin)) || name.ends_with("sticky")
+}
+
 /// Whether a cookie's name says that it is a session: what frameworks call theirs, and what people do. Tokens against
 /// forgery are not.
 pub(crate) fn looks_like_session(name: &str) -> bool {
@@ -131,7 +161,7 @@ pub(crate) fn looks_like_session(name: &str) -> bool {
     let session = known.contains(&name.as_str())
         || name.ends_with("sid")
         || says.iter().any(|word| name.contains(word));
-    session && !forgery
+    session && !forgery && !is_routing(&name)
 }
 
 #[cfg(test)]
@@ -190,6 +220,16 @@ mod tests {
             "laravel_session",
         ] {
             assert!(looks_like_session(name), "{name}");
+        }
+        for name in [
+            "AWSALBAuthNonce",
+            "BIGipServer~auth-pool",
+            "sticky_session",
+            "TS01a2b3c4",
+            "incap_ses_1_2",
+            "ROUTEID",
+        ] {
+            assert!(!looks_like_session(name), "{name}");
         }
         for name in ["csrftoken", "XSRF-TOKEN", "theme", "__Host-Http-pre", "session_csrf", "lang"] {
             assert!(!looks_like_session(name), "{name}");

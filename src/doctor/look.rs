@@ -11,8 +11,8 @@ use crate::crypto::random;
 use crate::doctor::client::Ask;
 use crate::doctor::client::Client;
 use crate::doctor::client::Trouble;
+use crate::doctor::jar::Jar;
 use crate::doctor::old_tls;
-use crate::doctor::seen::Jar;
 use crate::doctor::seen::Seen;
 use crate::doctor::seen::Visit;
 use crate::doctor::shown::shown_path;
@@ -58,11 +58,11 @@ async fn walk(
     let (mut jar, mut url) = (Jar::default(), url);
     for _ in 0..=MOST_REDIRECTS {
         let mut ask = Ask::get(url.clone());
-        if let Some(cookies) = jar.field() {
+        if let Some(cookies) = jar.field(&url, seen.now) {
             ask = ask.with(header::COOKIE, cookies);
         }
         let visit = Visit::new(url.clone(), client.send(ask).await?, seen.now);
-        jar.take(&visit);
+        jar.take(&visit, seen.now);
         let next = visit.leads_to();
         into(seen).push(visit);
         let Some(next) = next else { return Ok(()) };
@@ -129,22 +129,54 @@ fn names_login(url: &Url) -> bool {
 async fn strangers(client: &mut Client, seen: &mut Seen) {
     let Some((visit, cookie)) = seen.session() else { return };
     let (url, name) = (visit.url.clone(), cookie.name.clone());
+    let made_up = made_up_like(cookie.value.expose());
     for _ in 0..STRANGERS {
         let Ok(answer) = client.send(Ask::get(url.clone())).await else { return };
         seen.again.push(Visit::new(url.clone(), answer, seen.now));
     }
-    let made_up = made_up();
     let mut jar = Jar::default();
-    jar.put(&name, &made_up);
-    let Some(cookie) = jar.field() else { return };
+    jar.put((&name, &made_up), &url, seen.now);
+    let Some(cookie) = jar.field(&url, seen.now) else { return };
     if let Ok(answer) = client.send(Ask::get(url.clone()).with(header::COOKIE, cookie)).await {
         seen.planted = Some((made_up, Visit::new(url, answer, seen.now)));
     }
 }
 
-/// A value that nobody's session can have: a guess at a short id could be somebody's.
+/// A value that nobody's session can have.
 pub(crate) fn made_up() -> String {
     data_encoding::HEXLOWER.encode(&random::<16>())
+}
+
+/// The same in the form of `value`, and with its beginning, since some apps take no other; not of a short one: a guess at
+/// that could be somebody's.
+pub(crate) fn made_up_like(value: &str) -> String {
+    const SHORTEST: usize = 20;
+    if value.len() < SHORTEST {
+        return made_up();
+    }
+    let is_hex = |char: char| char.is_ascii_digit() || matches!(char, 'a'..='f' | 'A'..='F');
+    let all_hex = value.chars().all(|char| is_hex(char) || !char.is_ascii_alphanumeric());
+    let kept = value.len() / 4;
+    let mut escaped: u8 = 0;
+    let anew = |(at, char): (usize, char)| {
+        if char == '%' {
+            escaped = 3;
+        }
+        let is_escaped = escaped > 0;
+        escaped = escaped.saturating_sub(1);
+        let from: &[u8] = match char {
+            _ if at < kept || is_escaped => return char,
+            '0'..='9' => b"0123456789",
+            'a'..='z' if all_hex => b"abcdef",
+            'A'..='Z' if all_hex => b"ABCDEF",
+            'a'..='z' => b"abcdefghijklmnopqrstuvwxyz",
+            'A'..='Z' => b"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+            _ => return char,
+        };
+        let [byte] = random::<1>();
+        from.get(usize::from(byte) % from.len()).map_or(char, |byte| char::from(*byte))
+    };
+    value.char_indices().map(anew).collect()
 }
 
 async fn foreign(client: &mut Client, seen: &mut Seen) {

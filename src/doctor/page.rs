@@ -13,6 +13,8 @@ use html5gum::Tokenizer;
 pub(crate) struct Page {
     pub(crate) forms: Vec<Form>,
     pub(crate) links: Vec<String>,
+    /// Addresses of what browsers fetch with it: frames, pictures, scripts, styles.
+    pub(crate) resources: Vec<String>,
     pub(crate) metas: Vec<(String, String)>,
 }
 
@@ -94,7 +96,11 @@ impl Page {
                     _ => {}
                 }
             }
-            b"a" if self.links.len() < MOST => self.links.push(get(attributes, "href")),
+            b"a" | b"area" if self.links.len() < MOST => self.links.push(get(attributes, "href")),
+            b"link" if self.resources.len() < MOST => self.resources.push(get(attributes, "href")),
+            b"iframe" | b"frame" | b"img" | b"script" if self.resources.len() < MOST => {
+                self.resources.push(get(attributes, "src"));
+            }
             b"meta" if self.metas.len() < MOST => {
                 self.metas.push((get(attributes, "name"), get(attributes, "content")));
             }

@@ -1,10 +1,7 @@
 //! What was seen: requests that were made, and their answers. Checks read this and nothing else.
 
-use std::collections::BTreeMap;
-
 use http::HeaderMap;
 use http::HeaderName;
-use http::HeaderValue;
 use http::Method;
 use http::header::CONTENT_TYPE;
 use url::Url;
@@ -98,6 +95,11 @@ impl Seen {
             .chain(&self.missing)
     }
 
+    /// Whether an answer leads where a look does not follow.
+    pub(crate) fn is_away(&self, visit: &Visit) -> bool {
+        visit.leads_to().is_some_and(|next| !self.target.may_follow(&visit.url, &next))
+    }
+
     /// The pages that people look at.
     pub(crate) fn pages(&self) -> impl Iterator<Item = &Visit> {
         self.front.iter().chain(&self.inside).chain(&self.login).filter(|visit| visit.is_page())
@@ -178,50 +180,4 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> String {
         .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
         .collect();
     lines.join(", ")
-}
-
-/// The cookies of one browser on one host, as far as a look needs them: the last value of each name.
-#[derive(Clone, Default)]
-pub(crate) struct Jar(BTreeMap<String, String>);
-
-impl Jar {
-    /// Takes what an answer sets.
-    pub(crate) fn take(&mut self, visit: &Visit) {
-        for cookie in &visit.cookies {
-            if cookie.is_deletion() {
-                self.0.remove(&cookie.name);
-            } else {
-                self.0.insert(cookie.name.clone(), cookie.value.expose().clone());
-            }
-        }
-    }
-
-    /// Puts one cookie in.
-    pub(crate) fn put(&mut self, name: &str, value: &str) {
-        self.0.insert(name.to_owned(), value.to_owned());
-    }
-
-    /// The value of a cookie.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// The names of the cookies.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-
-    /// All but one.
-    pub(crate) fn without(&self, name: &str) -> Self {
-        let mut rest = self.clone();
-        rest.0.remove(name);
-        rest
-    }
-
-    /// The `Cookie` field; nothing if there is none.
-    pub(crate) fn field(&self) -> Option<HeaderValue> {
-        let pairs: Vec<_> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let field = HeaderValue::try_from(pairs.join("; ")).ok();
-        field.filter(|field| !field.is_empty())
-    }
 }

@@ -68,6 +68,11 @@ impl Cookie {
         &self.id.name
     }
 
+    /// The value.
+    pub fn value(&self) -> &Secret<Vec<u8>> {
+        &self.value
+    }
+
     /// When it was set; when it was last sent, if it has been in a jar.
     pub fn set_at(&self) -> Timestamp {
         self.used

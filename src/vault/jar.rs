@@ -150,6 +150,20 @@ impl Jar {
         Some(line)
     }
 
+    /// Of the cookies of one name that a request to `place` carries, the one that comes first.
+    pub fn find(&self, name: &[u8], place: &Place<'_>, now: Timestamp) -> Option<&Cookie> {
+        let sent = self.cookies().filter(|cookie| cookie.name() == name && cookie.goes_to(place, now));
+        // The first of the longest, as in the line.
+        sent.min_by_key(|cookie| std::cmp::Reverse(cookie.id().path.len()))
+    }
+
+    /// The same without the cookies of one name.
+    #[must_use]
+    pub fn without(&self, name: &[u8]) -> Self {
+        let entries = self.entries.iter().filter(|entry| entry.cookie.name() != name);
+        Self { entries: entries.cloned().collect(), line: None }
+    }
+
     /// Puts everything out.
     pub fn clear(&mut self) -> Stored {
         let changed = !self.is_empty();

@@ -13,6 +13,9 @@ from http.server import ThreadingHTTPServer
 import pytest
 
 from support.certificates import Authority
+from support.doctor import HTML
+from support.doctor import Look
+from support.doctor import recipe
 from support.gateway import BINARY
 from support.gateway import run
 from support.process import Process
@@ -20,27 +23,6 @@ from support.process import free_port
 from support.recorder import Recorder
 from support.recorder import answer
 from support.waiting import wait_until
-
-HTML = "Content-Type: text/html"
-
-
-class Look:
-    """One run of doctor with `--json`, understood."""
-
-    def __init__(self, url, *arguments):
-        began = time.monotonic()
-        self.done = run("doctor", url, "--json", *arguments, check=False)
-        self.took = time.monotonic() - began
-        assert self.done.returncode in (0, 1), self.done.stderr
-        self.report = json.loads(self.done.stdout)
-        self.checks = {check["check"]: check for check in self.report["checks"]}
-
-    def named(self, status):
-        return {name for name, check in self.checks.items() if check["status"] == status}
-
-    def evidence(self, name):
-        return self.checks[name]["evidence"]
-
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
@@ -335,13 +317,6 @@ def test_nothing_a_server_says_reaches_the_terminal_as_it_is():
 
 
 # --- with a login ----------------------------------------------------------------------------------------------------
-
-
-def recipe(folder, text):
-    file = folder / "recipe.yaml"
-    file.write_text(text)
-    (folder / "password").write_text("nora-keeps-notes\n")
-    return file
 
 
 FLASK = """

@@ -16,12 +16,13 @@ use crate::doctor::active::recipe::Login;
 use crate::doctor::active::recipe::Logout;
 use crate::doctor::active::recipe::Place;
 use crate::doctor::active::recipe::Private;
+use crate::doctor::active::recipe::Recipe;
 use crate::doctor::active::recipe::Source;
 use crate::doctor::client::Ask;
 use crate::doctor::client::Client;
 use crate::doctor::client::Trouble;
+use crate::doctor::jar::Jar;
 use crate::doctor::page::Form;
-use crate::doctor::seen::Jar;
 use crate::doctor::seen::Visit;
 use crate::doctor::target::Target;
 
@@ -57,6 +58,19 @@ pub(crate) struct Person {
     other_agent: bool,
 }
 
+/// What became of a login that another site's page made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ForeignLogin {
+    /// Nobody is in.
+    Refused,
+    /// Its form got in.
+    ByForm,
+    /// Text that does not say it is JSON did.
+    ByText,
+    /// A script that the site lets in did.
+    ByScript,
+}
+
 /// A login, as far as it went.
 pub(crate) struct Entry {
     /// The cookies before anything was typed.
@@ -78,7 +92,7 @@ impl Person {
 
     /// Makes a request and takes what the answer sets.
     async fn ask(&mut self, site: &mut Site, mut ask: Ask) -> Result<Visit, Trouble> {
-        if let Some(cookies) = self.jar.field() {
+        if let Some(cookies) = self.jar.field(&ask.url, site.now) {
             ask = ask.with(header::COOKIE, cookies);
         }
         if self.other_agent {
@@ -86,7 +100,7 @@ impl Person {
         }
         let (method, url) = (ask.method.clone(), ask.url.clone());
         let visit = Visit { method, ..Visit::new(url, site.client.send(ask).await?, site.now) };
-        self.jar.take(&visit);
+        self.jar.take(&visit, site.now);
         Ok(visit)
     }
 
@@ -102,6 +116,12 @@ impl Person {
             visits.push(self.ask(site, Ask::get(next)).await?);
         }
         Ok(visits)
+    }
+
+    /// Opens the page that was named.
+    pub(crate) async fn arrive(&mut self, site: &mut Site) -> Result<(), Trouble> {
+        let url = site.target.url().clone();
+        self.go(site, Ask::get(url)).await.map(drop)
     }
 
     /// Opens a page of the site.
@@ -134,30 +154,12 @@ impl Person {
         Ok(self.enter(site, private).await?.0)
     }
 
-    /// Logs in, from the site's own form or from a page of somebody else's.
-    pub(crate) async fn log_in(
-        &mut self,
-        site: &mut Site,
-        login: &Login,
-        origin: Origin,
-    ) -> Result<Entry, Trouble> {
-        let page = match origin {
-            Origin::Own => self.open(site, &login.page).await?.pop(),
-            Origin::Foreign => None,
-        };
-        let form = page.as_ref().and_then(|page| page.page.login_form().or_else(|| page.page.forms.first()));
-        let own = site.target.page(&login.page).ok_or(Trouble::OtherHost)?;
-        let base = page.as_ref().map_or(&own, |page| &page.url);
-        let action = match (&login.action, form) {
-            (Some(action), _) => site.target.page(action),
-            (None, Some(form)) => base.join(&form.action).ok(),
-            (None, None) => Some(own.clone()),
-        };
-        // The password goes to no other port, and not from https to http.
-        let action = action.filter(|action| action.origin() == own.origin());
-        let mut fields = hidden(form);
-        let mut ask = from(Ask::get(action.ok_or(Trouble::OtherHost)?), base, origin);
-        if let Some((value, place)) = page.as_ref().and_then(|page| self.token(login, page)) {
+    /// Logs in by the site's own form.
+    pub(crate) async fn log_in(&mut self, site: &mut Site, login: &Login) -> Result<Entry, Trouble> {
+        let page = self.open(site, &login.page).await?.pop();
+        let (action, base, mut fields) = form_of(site, login, page.as_ref())?;
+        let mut ask = from(Ask::get(action), &base, Origin::Own);
+        if let Some((value, place)) = page.as_ref().and_then(|page| self.token(login, page, site.now)) {
             match place {
                 Place::Field(name) => fields.push((name.clone(), value)),
                 Place::Header(name) => {
@@ -166,12 +168,58 @@ impl Person {
                 }
             }
         }
-        fields.extend(login.fields.iter().cloned());
-        let (name, password) = &login.password;
-        fields.push((name.clone(), password.expose().clone()));
+        fields.extend(typed(login));
         let before = self.jar.clone();
         let answers = self.go(site, posting(ask, &fields, login.format)).await?;
         Ok(Entry { before, answers })
+    }
+
+    /// Logs in from a page of another site, as far as such a page can: it knows what the form says to everybody alike, and
+    /// makes the requests that browsers let it make. The way that got in, if one did.
+    pub(crate) async fn log_in_from_elsewhere(
+        &mut self,
+        site: &mut Site,
+        recipe: &Recipe,
+    ) -> Result<ForeignLogin, Trouble> {
+        let login = &recipe.login;
+        let (mut one, mut other) = (Self::default(), Self::default());
+        let pages = (one.open(site, &login.page).await?.pop(), other.open(site, &login.page).await?.pop());
+        let (action, base, mut fields) = form_of(site, login, pages.0.as_ref())?;
+        // What is another for the next visitor is a token.
+        let (.., others) = form_of(site, login, pages.1.as_ref())?;
+        fields.retain(|field| others.contains(field));
+        fields.extend(typed(login));
+        let ask = || from(Ask::get(action.clone()), &base, Origin::Foreign);
+        if login.format == Format::Form {
+            self.go(site, posting(ask(), &fields, Format::Form)).await?;
+            let is_in = self.is_in(site, &recipe.private).await?;
+            return Ok(if is_in { ForeignLogin::ByForm } else { ForeignLogin::Refused });
+        }
+        // A form can send any text, though it cannot say that it is JSON.
+        let written = posting(ask(), &fields, Format::Json);
+        let plain = HeaderValue::from_static("text/plain");
+        self.go(site, Ask { headers: ask().headers, ..written.clone() }.with(header::CONTENT_TYPE, plain))
+            .await?;
+        if self.is_in(site, &recipe.private).await? {
+            return Ok(ForeignLogin::ByText);
+        }
+        // A script that does say so is let by the site itself, or not at all (Fetch, CORS-preflight).
+        let asked = Ask { method: Method::OPTIONS, ..ask() }
+            .with(header::ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("POST"))
+            .with(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("content-type"));
+        let preflight = Self::default().ask(site, asked).await?;
+        let says = |name| preflight.field(&name).trim().to_ascii_lowercase();
+        let lets = (200..300).contains(&preflight.answer.status)
+            && says(header::ACCESS_CONTROL_ALLOW_ORIGIN) == ELSEWHERE
+            && says(header::ACCESS_CONTROL_ALLOW_CREDENTIALS) == "true"
+            && says(header::ACCESS_CONTROL_ALLOW_HEADERS).contains("content-type");
+        if lets {
+            self.go(site, written).await?;
+            if self.is_in(site, &recipe.private).await? {
+                return Ok(ForeignLogin::ByScript);
+            }
+        }
+        Ok(ForeignLogin::Refused)
     }
 
     /// Logs out, likewise.
@@ -204,31 +252,65 @@ impl Person {
         self.ask(site, Ask::get(url)).await.map(drop)
     }
 
-    /// Asks for the private page with a session in its address and nowhere else.
+    /// Asks for the private page with a session in its address and nowhere else: in the query, and behind the path as
+    /// servlets do.
     pub(crate) async fn enter_by_url(
         site: &mut Site,
         private: &Private,
-        session: (&str, &str),
+        (name, value): (&str, &str),
     ) -> Result<bool, Trouble> {
         let url = site.target.page(&private.page).ok_or(Trouble::OtherHost)?;
-        let mut with = url;
-        with.query_pairs_mut().append_pair(session.0, session.1);
-        let page = format!("{}?{}", with.path(), with.query().unwrap_or_default());
-        let private = Private { page, shows: private.shows.clone() };
-        Self::default().is_in(site, &private).await
+        let mut in_query = url.clone();
+        in_query.query_pairs_mut().append_pair(name, value);
+        let mut behind = url.clone();
+        behind.set_path(&format!("{};{}={value}", url.path(), name.to_ascii_lowercase()));
+        for url in [in_query, behind] {
+            let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+            let page = format!("{}{query}", url.path());
+            let private = Private { page, shows: private.shows.clone() };
+            if Self::default().is_in(site, &private).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn token<'a>(&self, login: &'a Login, page: &Visit) -> Option<(String, &'a Place)> {
+    fn token<'a>(&self, login: &'a Login, page: &Visit, now: Timestamp) -> Option<(String, &'a Place)> {
         let token = login.token.as_ref()?;
         let value = match &token.from {
-            Source::Cookie(name) => self.jar.get(name)?.to_owned(),
+            Source::Cookie(name) => self.jar.get(name, &page.url, now)?.to_owned(),
             Source::Meta(name) => page.page.metas.iter().find(|(other, _)| other == name)?.1.clone(),
         };
         Some((value, &token.to))
     }
 }
 
-fn hidden(form: Option<&Form>) -> Vec<(String, String)> {
+/// Where a login is sent, from which page, and the hidden fields of its form.
+fn form_of(site: &Site, login: &Login, page: Option<&Visit>) -> Result<(Url, Url, Fields), Trouble> {
+    let form = page.and_then(|page| page.page.login_form().or_else(|| page.page.forms.first()));
+    let own = site.target.page(&login.page).ok_or(Trouble::OtherHost)?;
+    let base = page.map_or_else(|| own.clone(), |page| page.url.clone());
+    let action = match (&login.action, form) {
+        (Some(action), _) => site.target.page(action),
+        (None, Some(form)) => base.join(&form.action).ok(),
+        (None, None) => Some(own.clone()),
+    };
+    // The password goes to no other port, and not from https to http.
+    let action = action.filter(|action| action.origin() == own.origin());
+    Ok((action.ok_or(Trouble::OtherHost)?, base, hidden(form)))
+}
+
+/// What somebody types who logs in.
+fn typed(login: &Login) -> Fields {
+    let (name, password) = &login.password;
+    let password = (name.clone(), password.expose().clone());
+    login.fields.iter().cloned().chain([password]).collect()
+}
+
+/// Names and values.
+type Fields = Vec<(String, String)>;
+
+fn hidden(form: Option<&Form>) -> Fields {
     form.map(|form| form.hidden.clone()).unwrap_or_default()
 }
 

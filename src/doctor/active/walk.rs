@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::crypto::Secret;
 use crate::doctor::active::Acted;
 use crate::doctor::active::person::Entry;
 use crate::doctor::active::person::Origin;
@@ -10,9 +11,11 @@ use crate::doctor::active::person::Site;
 use crate::doctor::active::recipe::Method;
 use crate::doctor::active::recipe::Recipe;
 use crate::doctor::client::Trouble;
+use crate::doctor::cookie::is_routing;
 use crate::doctor::cookie::looks_like_session;
+use crate::doctor::jar::Jar;
 use crate::doctor::look::made_up;
-use crate::doctor::seen::Jar;
+use crate::doctor::look::made_up_like;
 
 /// So many requests at most, those for getting out again apart.
 pub(crate) const MOST_REQUESTS: usize = 200;
@@ -83,7 +86,7 @@ impl<'a> Walk<'a> {
     pub(crate) async fn leave(&mut self) {
         let Some(logout) = &self.recipe.logout else { return };
         for person in [&mut self.ann, &mut self.bob, &mut self.guest] {
-            if person.jar.field().is_some() {
+            if !person.jar.is_empty() {
                 // Nothing is left to be done about one that cannot.
                 drop(person.log_out(&mut self.site, logout, Origin::Own).await);
             }
@@ -91,7 +94,9 @@ impl<'a> Walk<'a> {
     }
 
     async fn first_login(&mut self, acted: &mut Acted) -> Result<Entry, Stopped> {
-        let entry = self.ann.log_in(&mut self.site, &self.recipe.login, Origin::Own).await?;
+        // Many apps give a session with the first page, and not with that of the login.
+        self.ann.arrive(&mut self.site).await?;
+        let entry = self.ann.log_in(&mut self.site, &self.recipe.login).await?;
         let (is_in, private) = self.ann.enter(&mut self.site, &self.recipe.private).await?;
         if !is_in {
             return Err(Stopped::NotIn(private.answer.status));
@@ -100,13 +105,16 @@ impl<'a> Walk<'a> {
         if acted.session.is_none() {
             acted.session = self.session().await?;
         }
-        acted.note_sample(&self.ann.jar);
+        self.note_sample(acted, &self.ann.jar);
         Ok(entry)
     }
 
     /// The cookie without which the private page is closed.
     async fn session(&mut self) -> Result<Option<String>, Trouble> {
-        let names: Vec<String> = self.ann.jar.names().map(str::to_owned).collect();
+        // Without a load balancer's cookie another server answers, who may know nobody.
+        let names = self.ann.jar.names().filter(|name| !is_routing(name));
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort_by_key(|name| !looks_like_session(name));
         for name in names.iter().take(MOST_COOKIES) {
             let mut without = Person::with(self.ann.jar.without(name));
             if !without.is_in(&mut self.site, &self.recipe.private).await? {
@@ -119,8 +127,8 @@ impl<'a> Walk<'a> {
     /// The id before and after the login.
     async fn compare(&mut self, acted: &mut Acted, before: &Jar) -> Result<(), Trouble> {
         let Some(name) = acted.session.clone() else { return Ok(()) };
-        let Some(old) = before.get(&name) else { return Ok(()) };
-        acted.kept_id = Some(self.ann.jar.get(&name) == Some(old));
+        let Some(old) = self.value(before, &name) else { return Ok(()) };
+        acted.kept_id = Some(self.value(&self.ann.jar, &name) == Some(old));
         acted.old_id_opens =
             Some(Person::with(before.clone()).is_in(&mut self.site, &self.recipe.private).await?);
         Ok(())
@@ -129,15 +137,15 @@ impl<'a> Walk<'a> {
     /// A made-up session, and a login on top of it; and two sessions at once.
     async fn plant(&mut self, acted: &mut Acted) -> Result<(), Trouble> {
         let Some(name) = acted.session.clone() else { return Ok(()) };
-        let planted = made_up();
+        let planted = self.value(&self.ann.jar, &name).map_or_else(made_up, made_up_like);
         let mut jar = Jar::default();
-        jar.put(&name, &planted);
+        jar.put((&name, &planted), self.site.target.url(), self.site.now);
         self.bob = Person::with(jar.clone());
-        self.bob.log_in(&mut self.site, &self.recipe.login, Origin::Own).await?;
+        self.bob.log_in(&mut self.site, &self.recipe.login).await?;
         if self.bob.is_in(&mut self.site, &self.recipe.private).await? {
-            acted.planted_kept = Some(self.bob.jar.get(&name) == Some(&planted));
+            acted.planted_kept = Some(self.value(&self.bob.jar, &name) == Some(&planted));
             acted.planted_opens = Some(Person::with(jar).is_in(&mut self.site, &self.recipe.private).await?);
-            acted.note_sample(&self.bob.jar);
+            self.note_sample(acted, &self.bob.jar);
             acted.two_at_once = Some(self.ann_is_in().await?);
         }
         Ok(())
@@ -149,8 +157,10 @@ impl<'a> Walk<'a> {
         let mut other = self.ann.in_another_browser();
         acted.other_browser = Some(other.is_in(&mut self.site, &self.recipe.private).await?);
         self.stay_in().await?;
-        let value =
-            acted.session.as_ref().and_then(|name| Some((name.clone(), self.ann.jar.get(name)?.to_owned())));
+        let value = acted
+            .session
+            .as_ref()
+            .and_then(|name| Some((name.clone(), self.value(&self.ann.jar, name)?.to_owned())));
         if let Some((name, value)) = value {
             let opens = Person::enter_by_url(&mut self.site, &self.recipe.private, (&name, &value)).await?;
             acted.id_from_url = Some(opens);
@@ -170,29 +180,28 @@ impl<'a> Walk<'a> {
             }
         }
         self.guest = Person::default();
-        self.guest.log_in(&mut self.site, &recipe.login, Origin::Foreign).await?;
-        acted.foreign_login = Some(self.guest.is_in(&mut self.site, &recipe.private).await?);
+        acted.foreign_login = Some(self.guest.log_in_from_elsewhere(&mut self.site, recipe).await?);
         self.dismiss_guest().await
     }
 
     /// More ids: of strangers where they are given one, else of further logins.
     async fn sample(&mut self, acted: &mut Acted, before: &Jar) -> Result<(), Trouble> {
         let Some(name) = acted.session.clone() else { return Ok(()) };
-        if before.get(&name).is_some() {
+        if self.value(before, &name).is_some() {
             acted.samples.clear();
             for _ in 0..SAMPLES {
                 let mut stranger = Person::default();
                 stranger.open(&mut self.site, &self.recipe.login.page).await?;
-                acted.note_sample(&stranger.jar);
+                self.note_sample(acted, &stranger.jar);
             }
             return Ok(());
         }
         // Without a way out, each login would leave a session.
         while self.recipe.logout.is_some() && acted.samples.len() < SAMPLE_LOGINS {
             self.guest = Person::default();
-            self.guest.log_in(&mut self.site, &self.recipe.login, Origin::Own).await?;
+            self.guest.log_in(&mut self.site, &self.recipe.login).await?;
             let had = acted.samples.len();
-            acted.note_sample(&self.guest.jar);
+            self.note_sample(acted, &self.guest.jar);
             self.dismiss_guest().await?;
             if acted.samples.len() == had {
                 break;
@@ -212,10 +221,23 @@ impl<'a> Walk<'a> {
         if logout.method == Method::Get {
             acted.logout_by_get = Some(!still_in);
         }
-        let session = acted.session.as_ref().and_then(|name| before.get(name).map(|value| (name, value)));
-        acted.cookie_left = session.map(|(name, value)| self.ann.jar.get(name) == Some(value));
+        let session =
+            acted.session.as_ref().and_then(|name| self.value(&before, name).map(|value| (name, value)));
+        acted.cookie_left = session.map(|(name, value)| self.value(&self.ann.jar, name) == Some(value));
         acted.old_opens = Some(Person::with(before).is_in(&mut self.site, &self.recipe.private).await?);
         Ok(())
+    }
+
+    /// The value under which the private page is asked for a cookie.
+    fn value<'j>(&self, jar: &'j Jar, name: &str) -> Option<&'j str> {
+        let url = self.site.target.page(&self.recipe.private.page)?;
+        jar.get(name, &url, self.site.now)
+    }
+
+    /// Keeps the session's value in `jar` for comparison.
+    fn note_sample(&self, acted: &mut Acted, jar: &Jar) {
+        let value = acted.session.as_ref().and_then(|name| self.value(jar, name));
+        acted.samples.extend(value.map(|value| Secret::new(value.to_owned())));
     }
 
     async fn ann_is_in(&mut self) -> Result<bool, Trouble> {
@@ -227,7 +249,7 @@ impl<'a> Walk<'a> {
         let is_in = self.ann_is_in().await?;
         if !is_in {
             self.ann = Person::default();
-            self.ann.log_in(&mut self.site, &self.recipe.login, Origin::Own).await?;
+            self.ann.log_in(&mut self.site, &self.recipe.login).await?;
             if !self.ann_is_in().await? {
                 return Err(Trouble::NotInAgain);
             }

@@ -3,6 +3,7 @@
 use cookie::SameSite;
 
 use crate::doctor::active::Acted;
+use crate::doctor::active::person::ForeignLogin;
 use crate::doctor::catalogue::active;
 use crate::doctor::check::ids::judge_caching;
 use crate::doctor::finding::Check;
@@ -17,19 +18,17 @@ pub(crate) fn check(acted: &Acted) -> Vec<Finding> {
         planted(acted),
         logout_ends(acted),
         logout_clears(acted),
-        yes_is(
-            &active::LOGOUT_BY_GET,
-            acted.logout_by_get,
-            Status::Fail,
-            "an address alone logs out: any picture on any page can do it",
+        if_logout_works(
+            acted,
+            yes_is(
+                &active::LOGOUT_BY_GET,
+                acted.logout_by_get,
+                Status::Fail,
+                "an address alone logs out: any picture on any page can do it",
+            ),
         ),
-        foreign_logout(acted),
-        yes_is(
-            &active::FOREIGN_LOGIN,
-            acted.foreign_login,
-            Status::Fail,
-            "a form on another site's page logs a browser in, as whomever that page likes",
-        ),
+        if_logout_works(acted, foreign_logout(acted)),
+        foreign_login(acted),
         yes_is(
             &active::ID_FROM_URL,
             acted.id_from_url,
@@ -70,10 +69,7 @@ fn seen_as(check: &'static Check) -> &'static str {
         "foreign_logout" => {
             "after the form with another site's Origin and no token, the private page was closed"
         }
-        "foreign_login" => {
-            "after the form with another site's Origin and no token, the private page was open"
-        }
-        "id_from_url" => "the private page was open with the session in the query and no cookie",
+        "id_from_url" => "the private page was open with the session in its address and no cookie",
         "other_browser" => "the private page was open with the same cookies and another User-Agent",
         "two_at_once" => "after a second login, the first one's private page was open",
         _ => "it was tried",
@@ -157,6 +153,32 @@ fn foreign_logout(acted: &Acted) -> Finding {
         )
     };
     yes_is(&active::FOREIGN_LOGOUT, acted.foreign_logout, status, says)
+}
+
+/// That nothing logged out is something only if the recipe's own logout does.
+fn if_logout_works(acted: &Acted, finding: Finding) -> Finding {
+    if finding.status == Status::Pass && acted.still_in != Some(false) {
+        return finding.check.skipped("the recipe's own logout did not log out either");
+    }
+    finding
+}
+
+fn foreign_login(acted: &Acted) -> Finding {
+    let check = &active::FOREIGN_LOGIN;
+    let how = match acted.foreign_login {
+        None => return check.skipped(NOT_TRIED),
+        Some(ForeignLogin::Refused) => return check.passes(),
+        Some(ForeignLogin::ByForm) => "the form with another site's Origin and no token",
+        Some(ForeignLogin::ByText) => {
+            "the same JSON as text/plain, which any form can send, with another site's Origin"
+        }
+        Some(ForeignLogin::ByScript) => {
+            "JSON with another site's Origin, for which the site answers that its scripts may"
+        }
+    };
+    check
+        .is(Status::Fail, "another site's page logs a browser in, as whomever that page likes")
+        .seen(format!("after {how}, the private page was open"))
 }
 
 fn private_cached(acted: &Acted) -> Finding {

@@ -1,5 +1,7 @@
 //! Session ids: what they give away, and what becomes of one that somebody made up.
 
+use percent_encoding::percent_decode_str;
+
 use crate::doctor::catalogue;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Status;
@@ -18,6 +20,9 @@ const LEAST_BITS: f64 = 64.0;
 pub(super) fn check(seen: &Seen) -> Vec<Finding> {
     vec![entropy(&seen.samples(), seen), meaning(seen), adopted(seen), in_url(seen), cached(seen)]
 }
+
+/// So many ids show at least whether they count up.
+const ENOUGH: usize = 3;
 
 const NO_SESSION: &str = "strangers were given no session";
 
@@ -51,6 +56,9 @@ pub(crate) fn entropy(samples: &[&str], seen: &Seen) -> Finding {
             format!("at most {:.0} bits of the id can be unguessable; 128 are asked for", compared.bits);
         return check.is(Status::Warn, says).seen(seen);
     }
+    if compared.samples < ENOUGH {
+        return check.skipped("too few ids were given to compare them").seen(seen);
+    }
     check.passes().seen(format!("{seen}; that can prove ids bad, never good"))
 }
 
@@ -76,7 +84,7 @@ fn meaning(seen: &Seen) -> Finding {
 
 fn adopted(seen: &Seen) -> Finding {
     let check = &catalogue::ID_ADOPTED;
-    let Some((_, cookie)) = seen.session() else { return check.skipped(NO_SESSION) };
+    let Some((giving, cookie)) = seen.session() else { return check.skipped(NO_SESSION) };
     let Some((made_up, visit)) = &seen.planted else {
         return check.skipped(NO_SESSION);
     };
@@ -87,6 +95,8 @@ fn adopted(seen: &Seen) -> Finding {
             .is(Status::Fail, "an id that was made up outside is taken over as a session")
             .seen(format!("{}: `{name}` came back with the value that was sent", visit.label())),
         Some(_) => check.passes(),
+        None if giving.answer.status != visit.answer.status => check
+            .skipped(format!("with a made-up id it answers {}, which tells nothing", visit.answer.status)),
         None => check
             .is(Status::Warn, "an id that was made up outside seems to be taken over as a session")
             .seen(format!(
@@ -100,20 +110,26 @@ fn in_url(seen: &Seen) -> Finding {
     const TELLING: [&str; 7] =
         ["jsessionid=", "phpsessid=", "sid=", "sessionid=", "session_id=", "aspsessionid", "(s("];
     let values: Vec<&str> = seen.samples().into_iter().filter(|value| value.len() >= 8).collect();
-    let carries = |address: &str| {
+    let carries = |visit: &Visit, address: &str| {
+        // Encoded where a page says so, and as often as it does.
+        let address = percent_decode_str(address).decode_utf8_lossy();
         let lower = address.to_ascii_lowercase();
         let named =
             lower.split(['?', '&', ';', '/']).any(|part| TELLING.iter().any(|word| part.starts_with(word)));
-        named || values.iter().any(|value| address.contains(value))
+        // Another host's address may carry a session of that host; ours is nowhere well there either.
+        let is_here = || visit.url.join(&address).is_ok_and(|url| seen.target.has_host_of(&url));
+        named && is_here() || values.iter().any(|value| address.contains(value))
     };
     let mut evidence = Vec::new();
     for visit in seen.visits() {
         let location = visit.field(&http::header::LOCATION);
-        if carries(&location) {
+        if carries(visit, &location) {
             evidence.push(format!("{}: its Location carries a session", visit.label()));
         }
-        let links = visit.page.links.iter().chain(visit.page.forms.iter().map(|form| &form.action));
-        let carrying = links.filter(|link| carries(link)).count();
+        let page = &visit.page;
+        let forms = page.forms.iter().map(|form| &form.action);
+        let links = page.links.iter().chain(&page.resources).chain(forms);
+        let carrying = links.filter(|link| carries(visit, link)).count();
         if carrying > 0 {
             let links = count(carrying, "link or form carries", "links and forms carry");
             evidence.push(format!("{}: {links} a session", visit.label()));

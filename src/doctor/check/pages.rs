@@ -222,12 +222,15 @@ fn error_page(seen: &Seen) -> Finding {
     let fine_elsewhere =
         |judge: fn(&Visit) -> Option<String>| seen.pages().next().is_some_and(|page| judge(page).is_none());
     for judge in [framing, nosniff, referrer] {
-        if fine_elsewhere(judge)
-            && missing.answer.status >= 400
+        if missing.answer.status >= 400
+            && fine_elsewhere(judge)
             && let Some(wrong) = judge(missing)
         {
             evidence.push(format!("status {}: {wrong}, other than on its pages", missing.answer.status));
         }
+    }
+    if evidence.is_empty() && missing.answer.status < 400 {
+        return check.skipped(format!("a page that is not there is answered {}", missing.answer.status));
     }
     check.unless(evidence, Status::Warn, "error pages are less careful than others")
 }

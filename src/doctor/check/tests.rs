@@ -372,8 +372,14 @@ fn the_documents_list_every_check() {
 #[test]
 fn an_app_is_reached_through_the_gateway_alone() {
     use crate::doctor::check::transport::app_reachable;
+    use crate::doctor::client::Reach;
     let app = |text: &str| Target::parse(text).unwrap();
-    assert_eq!(app_reachable(&app("http://192.0.2.1:5000"), false).status, Status::Pass);
-    assert_eq!(app_reachable(&app("http://192.0.2.1:5000"), true).status, Status::Fail);
-    assert_eq!(app_reachable(&app("http://localhost:5000"), true).status, Status::Skip);
+    let site = app("https://app.example/");
+    let status = |text: &str, reach| app_reachable(&app(text), &site, reach).status;
+    let closed = || Reach::Closed("refused".to_owned());
+    assert_eq!(status("http://192.0.2.1:5000", closed()), Status::Pass);
+    assert_eq!(status("http://192.0.2.1:5000", Reach::Open), Status::Fail);
+    assert_eq!(status("http://192.0.2.1:5000", Reach::Unclear("no such name".to_owned())), Status::Skip);
+    assert_eq!(status("http://localhost:5000", Reach::Open), Status::Skip);
+    assert_eq!(status("https://app.example:443/x", Reach::Open), Status::Skip, "the site itself");
 }

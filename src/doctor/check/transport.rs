@@ -1,10 +1,13 @@
 //! How bytes travel: TLS, its certificate, and what becomes of plain HTTP.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use http::header::STRICT_TRANSPORT_SECURITY;
 
 use crate::doctor::catalogue;
+use crate::doctor::client::Reach;
+use crate::doctor::client::Trouble;
 use crate::doctor::cookie::days;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Status;
@@ -42,6 +45,9 @@ fn https_only(seen: &Seen) -> Finding {
         .filter(|(_, cookie)| !cookie.is_deletion())
         .map(|(visit, cookie)| format!("{}: {}", shown_url(&visit.url), cookie.redacted()))
         .collect();
+    if last.url.scheme() == "http" && seen.is_away(last) && in_clear.is_empty() {
+        return check.skipped("it leads to another host, which was not looked at; name that one");
+    }
     if last.url.scheme() == "http" {
         let says = "the site works over plain HTTP: everybody on the way reads and changes what is sent";
         return check
@@ -57,7 +63,11 @@ fn https_only(seen: &Seen) -> Finding {
         None => check.skipped(
             "plain HTTP was not asked, since the site's port is not 443; `--http-port PORT` says where it is",
         ),
-        Some(Err(trouble)) => check.passes().seen(format!("plain HTTP: {trouble}")),
+        // Where nobody listens nothing is sent; anything else may be different for others.
+        Some(Err(Trouble::Connect(error))) if error.kind() == ErrorKind::ConnectionRefused => {
+            check.passes().seen(format!("plain HTTP: {error}"))
+        }
+        Some(Err(trouble)) => check.skipped(format!("plain HTTP could not be asked: {trouble}")),
         Some(Ok(visit)) => match visit.leads_to() {
             Some(next) if next.scheme() == "https" => {
                 check.passes().seen(format!("{} leads to {}", shown_url(&visit.url), shown_url(&next)))
@@ -65,6 +75,9 @@ fn https_only(seen: &Seen) -> Finding {
             Some(_) | None if visit.answer.status < 400 => check
                 .is(Status::Fail, "plain HTTP is answered and does not lead to https")
                 .seen(format!("{} answered {}", shown_url(&visit.url), visit.answer.status)),
+            Some(_) | None if visit.answer.status >= 500 || visit.answer.status == 429 => {
+                check.skipped(format!("plain HTTP could not be asked: it answers {}", visit.answer.status))
+            }
             Some(_) | None => {
                 check.passes().seen(format!("{} refused with {}", shown_url(&visit.url), visit.answer.status))
             }
@@ -97,9 +110,7 @@ fn version(seen: &Seen) -> Finding {
     match seen.old_tls {
         Some(true) => check.is(Status::Fail, "TLS 1.1, or older, is still spoken").seen(spoken),
         Some(false) => check.passes().seen(spoken),
-        None => {
-            check.is(Status::Pass, format!("TLS {}; whether 1.1 is refused was not seen", handshake.version))
-        }
+        None => check.skipped(format!("{spoken}; whether 1.1 is refused could not be asked")),
     }
 }
 
@@ -139,16 +150,21 @@ fn hsts(seen: &Seen) -> Finding {
     }
 }
 
-/// Whether the app's own address, which the gateway alone should reach, took a connection from here.
-pub(crate) fn app_reachable(app: &Target, reached: bool) -> Finding {
+/// What became of a connection from here to the app's own address, which the gateway alone should reach.
+pub(crate) fn app_reachable(app: &Target, site: &Target, reach: Reach) -> Finding {
     let check = &catalogue::APP_REACHABLE;
-    match (reached, app.is_this_machine()) {
-        (_, true) => {
-            check.skipped("every program of a machine reaches its loopback: run this where browsers are")
-        }
-        (false, false) => check.passes(),
-        (true, false) => check
+    if app.url().origin() == site.url().origin() {
+        return check
+            .skipped("that is the address of the site itself; `--app` is the one behind the gateway");
+    }
+    if app.is_this_machine() {
+        return check.skipped("every program of a machine reaches its loopback: run this where browsers are");
+    }
+    match reach {
+        Reach::Open => check
             .is(Status::Fail, "the app can be reached past the gateway: whoever does so says who they are")
             .seen(format!("{app} took a connection")),
+        Reach::Closed(how) => check.passes().seen(format!("{app}, from this machine: {how}")),
+        Reach::Unclear(why) => check.skipped(format!("{app} could not be tried: {why}")),
     }
 }
