@@ -30,6 +30,7 @@ use crate::admin::socket::SocketError;
 use crate::app::signals::StopSignals;
 use crate::clock::Clock;
 use crate::clock::Timestamp;
+use crate::config;
 use crate::config::Config;
 use crate::headers::left;
 use crate::login;
@@ -296,7 +297,7 @@ fn compose(
     background: &Handle,
 ) -> Result<Shared, StartError> {
     make_state_dir(&config.state_dir)?;
-    let keys = keys::load_or_make(&config.keys.unwrap_or_else(|| config.state_dir.join("keys")))?;
+    let keys = keys::load_or_make(&config.keys.unwrap_or_else(|| config.state_dir.join(config::keys::FILE)))?;
     let audit = Audit::start(&config.telemetry.audit, config.telemetry.format).map_err(StartError::Audit)?;
     let access_log = AccessLog::start(&config.telemetry).map_err(StartError::Threads)?;
     crash::tell_panics(audit.clone(), clock.clone()).map_err(StartError::Threads)?;

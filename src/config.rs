@@ -128,9 +128,8 @@ pub fn parse(text: &str, file: &Path, outside: &Outside<'_>) -> Result<Loaded, P
     let mut root = tree::load(text).map_err(|refusal| Problems::new(&name, text, vec![refusal.into()]))?;
     let mut findings = Findings::default();
     variables::replace(&mut root, outside.variable, &mut findings);
-    let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let done = shape(&root, &mut findings).map(|shape| {
-        let config = check::check(&shape, folder, outside, &mut findings);
+        let config = check::check(&shape, file, outside, &mut findings);
         let effective = effective::describe(&shape, &config);
         (config, effective)
     });

@@ -3,6 +3,7 @@
 //! Each part gives settings even where it noted an error, so that the next part is checked too; a configuration
 //! with errors is thrown away at the end.
 
+mod apart;
 mod app;
 mod clocks;
 mod conflicts;
@@ -46,8 +47,9 @@ struct Check<'a> {
     findings: &'a mut Findings,
 }
 
-/// The settings that `file` asks for; of no use if an error was noted.
-pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings: &mut Findings) -> Config {
+/// The settings that `file` asks for, which stands at `path`; of no use if an error was noted.
+pub(crate) fn check(file: &File, path: &Path, outside: &Outside<'_>, findings: &mut Findings) -> Config {
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let mut check = Check { folder, outside, findings };
     let state_dir = state_dir(file, &check);
     let listen = listen::listen(&file.listen, &state_dir, &mut check);
@@ -58,7 +60,7 @@ pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings:
     }
     let sites = site::sites(file, hosts.as_deref(), &mut check);
     tls::coverage(file, &tls, &mut check);
-    Config {
+    let config = Config {
         listen,
         workers: workers(file),
         tls,
@@ -70,7 +72,9 @@ pub(crate) fn check(file: &File, folder: &Path, outside: &Outside<'_>, findings:
         sites,
         limits: limits::limits(&file.limits, &mut check),
         telemetry: log(file, &mut check),
-    }
+    };
+    apart::apart(file, path, &config, &mut check);
+    config
 }
 
 impl Check<'_> {

@@ -13,6 +13,9 @@ use crate::crypto::Key;
 use crate::crypto::Keys;
 use crate::files;
 
+/// The file that is made in `state_dir` where none is named.
+pub const FILE: &str = "keys";
+
 /// Why a file of keys cannot be used. The text never shows any of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {

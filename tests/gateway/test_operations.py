@@ -75,6 +75,45 @@ def test_secret_files_that_others_get_at_are_warned_of(gateway, work, mode, said
         assert [said in line for line in lines] == ([True] if said else []), done.stderr
 
 
+OWN_FILES = {"users": "users.yaml", "configuration": "config.yaml", "keys": "own.keys", "key": "tls.key", "store": "to-be-made/sessions.redb", "folder": "to-be-made"}
+
+
+ONE_FILE = [(other, spelling) for other in OWN_FILES for spelling in ("plain", "relative", "symbolic link", "hard link")
+            if spelling != "hard link" or "to-be-made" not in OWN_FILES[other]]  # fmt: skip
+
+
+@pytest.mark.parametrize(("other", "spelling"), ONE_FILE)
+def test_two_of_its_files_are_never_one(gateway, work, other, spelling):
+    """An audit log in place of the users file would end in it, or in what holds the sessions."""
+    folder = work / f"one-file-{other}-{spelling}".replace(" ", "-")
+    folder.mkdir()
+    cert, key = Authority(folder, "one").issue("rec.test", "one")
+    key.rename(folder / "tls.key")
+    (folder / "users.yaml").write_bytes(gateway.users.read_bytes())
+    (folder / "own.keys").write_text("0123456789abcdef" * 4 + "\n")
+    for secret in ("users.yaml", "own.keys"):
+        (folder / secret).chmod(0o600)
+    target = folder / OWN_FILES[other]
+    audit = {"plain": target, "relative": f"../{folder.name}/./{OWN_FILES[other]}"}.get(spelling, folder / "linked")
+    file = folder / "config.yaml"
+    config = {
+        "sites": gateway.config["sites"], "listen": {"https": "127.0.0.1:0"}, "state_dir": "to-be-made", "keys": "own.keys",
+        "tls": {"certificates": [{"cert": str(cert), "key": "tls.key"}]},
+        "login": {"password": {"users": "users.yaml"}}, "log": {"audit": str(audit)},
+    }  # fmt: skip
+    file.write_text(json.dumps(config))
+    if spelling == "symbolic link":
+        audit.symlink_to(OWN_FILES[other])
+    if spelling == "hard link":
+        audit.hardlink_to(target)
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for command in ("check", "serve"):
+        done = subprocess.run([BINARY, command, "--config", file], cwd=work, capture_output=True, text=True, timeout=20)
+        assert done.returncode == 2 and "`log.audit`" in done.stderr and "same file" in done.stderr, done.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert not (folder / "to-be-made").exists()
+
+
 def test_check_names_every_problem_with_its_place(work):
     file = work / "bad.yaml"
     file.write_text(
