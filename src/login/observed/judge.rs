@@ -53,11 +53,14 @@ pub fn head_says_yes(app: &AppLogin, head: &Head<'_>) -> bool {
     !rule.is_empty() && !no && status && location && cookie && field && readable
 }
 
-/// Whether a redirect is one that an app may say no by.
+/// Whether a redirect is one that an app may say no by. Where a header or the body says who is in, another host is where
+/// they are led then; without that, it may be where the login is.
 fn is_a_no(app: &AppLogin, head: &Head<'_>) -> bool {
+    let says_so = app.success.header.is_some() || !app.success.json.is_empty();
     match head.landing.map_or(Leads::Unknown, |landing| landing.leads(app)) {
         Leads::Back => true,
         Leads::On => false,
+        Leads::Unknown if says_so && head.landing == Some(&Landing::Elsewhere) => false,
         Leads::Unknown => head.status.is_redirection(),
     }
 }
@@ -177,6 +180,13 @@ mod tests {
             assert!(!says_yes(status(302), 302, &[("location", unknown)]), "{unknown}");
         }
         assert!(!says_yes(status(302), 302, &[]));
+        let marked = || Success { header: Some((HeaderName::from_static("x-login"), None)), ..status(302) };
+        for (location, expected) in
+            [("https://portal.example/home", true), ("/home%2Fx", false), ("/login", false), ("/", true)]
+        {
+            assert_eq!(says_yes(marked(), 302, &[("location", location), ("x-login", "ok")]), expected);
+        }
+        assert!(!says_yes(marked(), 302, &[("location", "https://portal.example/home")]));
         assert!(says_yes(status(201), 201, &[("location", "https://api.example/sessions/7")]));
         assert!(!says_yes(status(302), 303, &[("location", "/")]));
     }
