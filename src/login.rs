@@ -68,6 +68,7 @@ use crate::pages::LookError;
 use crate::pages::Pages;
 use crate::route::LoginHost;
 use crate::session::SameSite;
+use crate::session::id::SessionId;
 use crate::session::lifetime::Why;
 use crate::session::sessions::Sessions;
 use crate::session::store::HeldKey;
@@ -186,8 +187,8 @@ pub struct Login {
     codes: Codes,
     devices: Devices,
     held: HeldSeals,
-    /// Forms that were taken out a moment ago.
-    sent: sync::Cache<HeldKey, ()>,
+    /// Places of forms that were taken out a moment ago, and by which session: another may have a form there by now.
+    sent: sync::Cache<(HeldKey, SessionId), ()>,
     attempts: Attempts,
     /// A short critical section, never held across an await.
     throttle: Mutex<Throttle>,

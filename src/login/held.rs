@@ -38,6 +38,7 @@ use crate::pages::HeldView;
 use crate::pages::see_other;
 use crate::session::Presence;
 use crate::session::Session;
+use crate::session::id::SessionId;
 use crate::session::lifetime::Why;
 use crate::session::store::Created;
 use crate::session::store::Held;
@@ -108,6 +109,7 @@ impl From<Unfit> for HoldError {
 #[derive(Debug)]
 pub struct Taken {
     key: HeldKey,
+    by: SessionId,
     held: Held,
     /// Its `Content-Type`.
     pub kind: Box<str>,
@@ -167,7 +169,7 @@ impl Login {
     /// # Errors
     /// If the store cannot answer.
     pub async fn hold_again(&self, taken: &Taken, now: Timestamp) -> Result<bool, StoreError> {
-        self.sent.invalidate(&taken.key);
+        self.sent.invalidate(&(taken.key, taken.by));
         let put = self.sessions.store().hold(taken.key, &taken.held, now, MOST).await?;
         Ok(matches!(put, Created::Done))
     }
@@ -185,7 +187,7 @@ impl Login {
         now: Timestamp,
     ) -> Result<Result<Taken, Answer>, StoreError> {
         let Look::Here(held, plain) = self.look(key, (session, &authority.host, headers), now).await? else {
-            return Ok(Err(self.taken_before(key, authority)));
+            return Ok(Err(self.taken_before(key, session, authority)));
         };
         let form = Form::parse(posted).unwrap_or_else(Form::empty);
         let ours = self.tokens.check(
@@ -199,12 +201,12 @@ impl Login {
         };
         // The store says who of several has it: whoever took out the very one that was looked at.
         if !self.sessions.store().take_held(key, &held).await? {
-            return Ok(Err(self.taken_before(key, authority)));
+            return Ok(Err(self.taken_before(key, session, authority)));
         }
-        self.sent.insert(key, ());
+        self.sent.insert((key, session.id()), ());
         let body = Bytes::copy_from_slice(form.body);
         let (kind, referer) = (form.kind.into(), form.referer.map(Box::from));
-        Ok(Ok(Taken { key, held, kind, referer, body }))
+        Ok(Ok(Taken { key, by: session.id(), held, kind, referer, body }))
     }
 
     /// Asks what is to become of a form.
@@ -221,7 +223,7 @@ impl Login {
             Ok(Look::Here(_, plain)) => {
                 self.page((key, &plain), (session, &visit.authority), visit.now, None)
             }
-            Ok(Look::Gone) => self.taken_before(key, &visit.authority),
+            Ok(Look::Gone) => self.taken_before(key, session, &visit.authority),
             Ok(Look::Anothers(held)) => {
                 let taken = self.sessions.store().take_held(key, &held).await;
                 self.tell_destroyed(visit, taken.map(usize::from));
@@ -365,8 +367,8 @@ impl Login {
     }
 
     /// Who presses twice sees the answer to the second time alone, and is to know that the first one counted.
-    fn taken_before(&self, key: HeldKey, authority: &Authority) -> Answer {
-        let why = if self.sent.contains_key(&key) { SENT } else { GONE };
+    fn taken_before(&self, key: HeldKey, session: &Session, authority: &Authority) -> Answer {
+        let why = if self.sent.contains_key(&(key, session.id())) { SENT } else { GONE };
         Answer::new(self.pages.held_gone(StatusCode::GONE, authority.host.as_str(), why))
     }
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { startBench, startChat, startDjango, startNotes, Witness } from "./support/bench.js";
+import { startBench, startChat, startContacts, startDjango, startNotes, Witness } from "./support/bench.js";
 import { launch, profile, sessionCookie, sessionOver, signOut } from "./support/browser.js";
 
 const modes = ["harden", "vault", "pass"];
@@ -47,6 +47,20 @@ const apps = {
     fields: ["username", "password"],
     who: async (page) => (await page.textContent("#user-tools strong")).trim(),
     leave: (page) => page.click("#logout-form button"),
+  },
+  contacts: {
+    start: startContacts,
+    site: {
+      login: { app: { page: "/login/", success: { status: 302 } } },
+      logout: "/logout/",
+      rules: [{ path: "/static/*", allow: "anyone" }],
+    },
+    login: "/login/",
+    page: "/users/userinfo/",
+    fields: ["username", "password"],
+    who: async (page) => /(Nora|Otto) Tester/.exec(await page.textContent("body"))?.[1].toLowerCase(),
+    // A link in a menu that opens under the pointer.
+    leave: (page) => page.evaluate(() => location.assign("/logout/")),
   },
 };
 

@@ -7,13 +7,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { binary, password, startBench, startNotes } from "./support/bench.js";
-import { assertAccessible, launch, profile, screenshot, sessionOver, signIn } from "./support/browser.js";
+import { binary, password, startBench, startGuestbook, startNotes } from "./support/bench.js";
+import { assertAccessible, launch, profile, screenshot, sessionOver, signIn, signOut } from "./support/browser.js";
 
 const folder = mkdtempSync(join(tmpdir(), "vestibule-held-"));
 const users = join(folder, "users.yaml");
 let notes;
+let guestbook;
 let bench;
+let desk;
 let browser;
 before(async () => {
   for (const name of ["alice", "bob"]) {
@@ -21,15 +23,26 @@ before(async () => {
   }
   notes = await startNotes();
   const site = (host, session) => ({ hosts: [host], upstream: notes.upstream, cookies: "vault", session });
-  const sites = [site("window.test", { resume_window: "10m" }), site("plain.test", {})];
+  guestbook = await startGuestbook();
+  const guests = (mode, cookies, session = {}) => ({ hosts: [`${mode}.test`], upstream: guestbook.upstream, cookies, session });
+  const sites = [
+    site("window.test", { resume_window: "10m" }),
+    site("plain.test", {}),
+    guests("harden", "harden"),
+    guests("vault", "vault", { resume_window: "10m" }),
+    guests("exposed", { default: "vault", expose: ["XSRF-TOKEN"] }, { resume_window: "10m" }),
+  ];
   const session = { idle_timeout: "3s", absolute_timeout: "1h" };
   bench = await startBench({ sites, session, login: { password: { users } } });
+  // One place to log in for all.
+  const shared = [site("window.test", { resume_window: "10m" })];
+  desk = await startBench({ sites: shared, session, login: { host: "login.test", password: { users } } });
   browser = await launch(bench.certificateHash);
 });
 after(async () => {
   await browser?.close();
-  await bench?.stop();
-  await notes?.stop();
+  await Promise.all([bench?.stop(), desk?.stop()]);
+  await Promise.all([notes?.stop(), guestbook?.stop()]);
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -118,3 +131,76 @@ test("the next person in the browser gets nothing of it", async (t) => {
   await page.goto(bench.url("/guestbook", "window.test"));
   assert.equal(await lines(page, text), 0);
 });
+
+test("with a host for logins it is kept where it was sent, and the login there is enough", async (t) => {
+  const context = await profile(browser);
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const text = "sent past a login elsewhere";
+  const at = (path) => desk.url(path, "window.test");
+  await page.goto(at("/guestbook"));
+  assert.equal(new URL(page.url()).hostname, "login.test");
+  await signIn(page);
+  await page.waitForSelector("textarea");
+  await page.fill("textarea", text);
+  await sessionOver(page);
+  await page.click("button");
+  await page.waitForSelector("input[name=username]");
+  assert.equal(new URL(page.url()).hostname, "login.test");
+  await signIn(page);
+  await page.waitForSelector("dl");
+  assert.equal(new URL(page.url()).hostname, "window.test");
+  await send(page);
+  await page.goto(at("/guestbook"));
+  assert.equal(await lines(page, text), 1);
+});
+
+for (const mode of ["harden", "vault", "exposed"]) {
+  test(`a double-submit cookie with ${mode}: two tabs, a script, an idle end, and the next person`, async (t) => {
+    const context = await profile(browser, { bypassCSP: true });
+    t.after(() => context.close());
+    const [page, second] = [await context.newPage(), await context.newPage()];
+    const at = bench.url("/", `${mode}.test`);
+    const sign = async (tab, line) => {
+      await tab.fill("input[name=line]", line);
+      await Promise.all([tab.waitForNavigation(), tab.click("button")]);
+    };
+    const counted = async (tab) => JSON.parse(await tab.textContent("body")).lines;
+    await page.goto(at);
+    await signIn(page);
+    await page.waitForSelector("input[name=line]");
+    await second.goto(at);
+    await sign(page, "one");
+    const first = await counted(page);
+    await sign(second, "two");
+    assert.equal(await counted(second), first + 1);
+
+    // As Angular and axios do it.
+    await page.goto(at);
+    const status = await page.evaluate(async () => {
+      const token = /XSRF-TOKEN=([^;]+)/.exec(document.cookie)?.[1];
+      const headers = token ? { "X-XSRF-Token": decodeURIComponent(token) } : {};
+      return (await fetch("/sign", { method: "POST", headers })).status;
+    });
+    assert.equal(status, mode === "vault" ? 403 : 200);
+
+    await page.goto(at);
+    await page.fill("input[name=line]", "kept over an idle end");
+    await sessionOver(page);
+    await Promise.all([page.waitForNavigation(), page.click("button")]);
+    await signIn(page);
+    await page.waitForSelector("dl");
+    await send(page);
+    assert.ok((await counted(page)) > first + 1);
+
+    // What is open of the one before is worth nothing to the next.
+    await second.goto(at);
+    await second.waitForSelector("input[name=line]");
+    await signOut(page, bench.url("", `${mode}.test`));
+    await page.goto(at);
+    await signIn(page, "bob");
+    await page.waitForSelector("input[name=line]");
+    await sign(second, "by the one before");
+    assert.match(await second.textContent("body"), /csrf|token/i);
+  });
+}

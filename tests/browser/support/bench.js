@@ -175,6 +175,30 @@ export async function startDjango() {
   return { upstream: `http://127.0.0.1:${port}`, stop };
 }
 
+/// Flask-AppBuilder in an environment of its own; nora and otto may do all.
+export async function startContacts() {
+  const port = await freePort();
+  const cwd = resolve(root, "tests/apps/appbuilder");
+  const folder = mkdtempSync(join(tmpdir(), "vestibule-appbuilder-"));
+  const env = { ...process.env, PORT: String(port), DATABASE: join(folder, "contacts.sqlite3") };
+  const contacts = new Program(resolve(root, "tests/.work/appbuilder/bin/python"), ["app.py"], { cwd, env });
+  await contacts.listening(port);
+  const stop = async () => {
+    await contacts.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { upstream: `http://127.0.0.1:${port}`, stop };
+}
+
+/// The guestbook, whose forms are guarded by a double-submit cookie.
+export async function startGuestbook() {
+  const port = await freePort();
+  const cwd = resolve(root, "tests/apps/express");
+  const book = new Program(process.execPath, ["guarded.js"], { cwd, env: { ...process.env, PORT: String(port) } });
+  await book.listening(port);
+  return { upstream: `http://127.0.0.1:${port}`, stop: () => book.stop() };
+}
+
 async function ready(admin) {
   try {
     return (await fetch(`http://127.0.0.1:${admin}/health/ready`)).ok;
