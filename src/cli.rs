@@ -18,7 +18,7 @@ use std::fs;
 use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +32,7 @@ use crate::config::Loaded;
 use crate::config::Outside;
 use crate::config::Problems;
 use crate::files;
+use crate::files::Exposed;
 use crate::login::users::file;
 use crate::server::CertificateFiles;
 use crate::server::CertificateNames;
@@ -206,9 +207,11 @@ fn users(path: &Path) -> Result<(), String> {
     file::load(path).map(drop).map_err(|error| causes(&error))
 }
 
-/// Nothing for a file that is not there: that is told by whoever needs it.
-fn exposure(path: &Path) -> Option<&'static str> {
-    fs::metadata(path).ok().and_then(|found| files::exposure(found.permissions().mode()))
+/// Root checks for others: the gateway's user is then whoever owns the state folder, or not known yet.
+fn exposure(path: &Path, state_dir: &Path) -> Option<Exposed> {
+    let own = rustix::process::geteuid().as_raw();
+    let owner = if own == 0 { fs::metadata(state_dir).ok().map(|found| found.uid()) } else { Some(own) };
+    files::exposed(path, owner)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use crate::config::findings::Findings;
 use crate::config::read::Read;
 use crate::config::tree::Node;
 use crate::config::tree::Value;
+use crate::files::Exposed;
 use crate::login;
 use crate::route::Site;
 use crate::server::CertificateFiles;
@@ -89,8 +90,9 @@ pub struct Outside<'a> {
     pub certificate_names: &'a dyn Fn(&CertificateFiles) -> Result<CertificateNames, String>,
     /// Whether a users file can be used, or why not.
     pub users: &'a dyn Fn(&Path) -> Result<(), String>,
-    /// What others may do with a file that holds secrets, if that is too much.
-    pub exposure: &'a dyn Fn(&Path) -> Option<&'static str>,
+    /// How others get at a file or folder that holds secrets, if they do. The second is the state folder, which shows to
+    /// root whom the gateway runs as.
+    pub exposure: &'a dyn Fn(&Path, &Path) -> Option<Exposed>,
 }
 
 /// The names a development certificate is made for where no site names its hosts.

@@ -1,6 +1,8 @@
 //! Files put in place whole: whoever reads one, also after a crash, finds the old or the new, never half of it. And
 //! files that hold secrets: opened only if they are files, and judged by who else gets at them.
 
+mod exposed;
+
 use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -15,6 +17,9 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
+
+pub use crate::files::exposed::Exposed;
+pub use crate::files::exposed::exposed;
 
 /// Opens a file to read it, if it is one: a pipe would keep its reader waiting for a writer, and a device has no end.
 ///

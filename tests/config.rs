@@ -14,6 +14,7 @@ use vestibule::config;
 use vestibule::config::Loaded;
 use vestibule::config::Outside;
 use vestibule::config::Problems;
+use vestibule::files::Exposed;
 use vestibule::net::Host;
 use vestibule::server::CertificateFiles;
 use vestibule::server::CertificateNames;
@@ -44,8 +45,11 @@ fn users(path: &Path) -> Result<(), String> {
     fs::read(path).map(drop).map_err(|error| error.to_string())
 }
 
-fn exposure(path: &Path) -> Option<&'static str> {
-    path.ends_with("open.pem").then_some("can be read by everybody on this machine")
+fn exposure(path: &Path, _state_dir: &Path) -> Option<Exposed> {
+    path.ends_with("open.pem").then(|| Exposed {
+        what: "can be read by everybody on this machine".to_owned(),
+        mend: format!("`chmod 600 {}`", path.display()),
+    })
 }
 
 const OUTSIDE: Outside<'static> = Outside {

@@ -119,7 +119,7 @@ mod tests {
                 Ok(crate::server::CertificateNames { hosts, wildcards: Vec::new() })
             },
             users: &|_| Ok(()),
-            exposure: &|_| None,
+            exposure: &|_, _| None,
         };
         let folder = tempfile::tempdir().unwrap();
         for file in ["app.pem", "app.key", "certs/localhost.pem", "certs/localhost.key"] {

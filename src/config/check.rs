@@ -36,6 +36,7 @@ use crate::config::read::Given;
 use crate::config::tree::At;
 use crate::config::units::Span;
 use crate::config::units::Text;
+use crate::files;
 use crate::telemetry;
 use crate::telemetry::AuditSink;
 use crate::telemetry::Format;
@@ -43,6 +44,8 @@ use crate::telemetry::Format;
 /// A part's view of the whole: where relative paths begin, what can be asked, and where problems go.
 struct Check<'a> {
     folder: &'a Path,
+    /// What `state_dir` is.
+    state_dir: PathBuf,
     outside: &'a Outside<'a>,
     findings: &'a mut Findings,
 }
@@ -50,8 +53,8 @@ struct Check<'a> {
 /// The settings that `file` asks for, which stands at `path`; of no use if an error was noted.
 pub(crate) fn check(file: &File, path: &Path, outside: &Outside<'_>, findings: &mut Findings) -> Config {
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    let mut check = Check { folder, outside, findings };
-    let state_dir = state_dir(file, &check);
+    let state_dir = state_dir(file, folder, outside);
+    let mut check = Check { folder, state_dir: state_dir.clone(), outside, findings };
     let listen = listen::listen(&file.listen, &state_dir, &mut check);
     let tls = tls::tls(file, &mut check);
     let mut hosts = tls::hosts(&tls, &check);
@@ -73,6 +76,7 @@ pub(crate) fn check(file: &File, path: &Path, outside: &Outside<'_>, findings: &
         limits: limits::limits(&file.limits, &mut check),
         telemetry: log(file, &mut check),
     };
+    folders(file, &config, &mut check);
     apart::apart(file, path, &config, &mut check);
     config
 }
@@ -96,15 +100,11 @@ impl Check<'_> {
         path
     }
 
-    /// Warns of a file with secrets that others get at.
+    /// Warns of a file or folder with secrets that others get at.
     fn private(&mut self, path: &Path, at: Option<At>, what: &str, so: &str) {
-        if let Some(exposed) = (self.outside.exposure)(path) {
-            let path = path.display();
-            self.findings.warning(
-                at,
-                format!("{what} `{path}` {exposed}: {so}"),
-                &format!("`chmod 600 {path}`, or 640 with a group that the gateway alone is in"),
-            );
+        if let Some(exposed) = (self.outside.exposure)(path, &self.state_dir) {
+            let text = format!("{what} `{}` {}: {so}", path.display(), exposed.what);
+            self.findings.warning(at, text, &exposed.mend);
         }
     }
 
@@ -157,14 +157,32 @@ fn count(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn state_dir(file: &File, check: &Check<'_>) -> PathBuf {
+fn state_dir(file: &File, folder: &Path, outside: &Outside<'_>) -> PathBuf {
     if let Some(given) = &file.state_dir {
-        return check.path(&given.value.0);
+        return folder.join(&given.value.0);
     }
-    let provided = (check.outside.variable)("STATE_DIRECTORY").filter(|folder| !folder.is_empty());
+    let provided = (outside.variable)("STATE_DIRECTORY").filter(|folder| !folder.is_empty());
     // systemd lists several folders with `:` between them; ours is the first.
     let first = provided.and_then(|list| list.split(':').next().map(PathBuf::from));
-    first.unwrap_or_else(|| check.path("state"))
+    first.unwrap_or_else(|| folder.join("state"))
+}
+
+/// What lies in these folders is the gateway's alone.
+fn folders(file: &File, config: &Config, check: &mut Check<'_>) {
+    let at = file.state_dir.as_ref().map(|given| given.at);
+    let state_dir = &config.state_dir;
+    check.private(state_dir, at, "the state folder", "with what is in it people pass for others");
+    if let Some(folder) =
+        config.listen.admin_socket.as_deref().map(files::folder).filter(|folder| folder != state_dir)
+    {
+        let at = file.listen.admin_socket.as_ref().map(|given| given.at);
+        check.private(
+            folder,
+            at,
+            "the folder of the admin socket",
+            "whoever puts a socket of theirs there is told what root asks",
+        );
+    }
 }
 
 fn workers(file: &File) -> usize {
@@ -190,6 +208,8 @@ fn keys_file(file: &File, check: &mut Check<'_>) -> Option<PathBuf> {
             format!("`keys`: `{}` cannot be used: {error}", path.display()),
             &help,
         );
+    } else {
+        check.private(&path, Some(given.at), "the keys", "with them sessions are read and forms are forged");
     }
     Some(path)
 }

@@ -75,6 +75,70 @@ def test_secret_files_that_others_get_at_are_warned_of(gateway, work, mode, said
         assert [said in line for line in lines] == ([True] if said else []), done.stderr
 
 
+@pytest.fixture
+def secrets_in(gateway, work):
+    """A configuration whose secrets lie in folders of their own below one of this name."""
+
+    def make(name):
+        folder = work / name
+        for part in ("users", "keys", "tls", "state", "admin"):
+            (folder / part).mkdir(parents=True, mode=0o700)
+        cert, key = Authority(folder, name).issue("rec.test", name)
+        key.rename(folder / "tls" / "key.pem")
+        (folder / "users" / "users.yaml").write_bytes(gateway.users.read_bytes())
+        (folder / "keys" / "own.keys").write_text("0123456789abcdef" * 4 + "\n")
+        for secret in ("users/users.yaml", "keys/own.keys", "tls/key.pem"):
+            (folder / secret).chmod(0o600)
+        file = folder / "config.yaml"
+        file.write_text(json.dumps({
+            "sites": gateway.config["sites"], "state_dir": "state", "keys": "keys/own.keys",
+            "listen": {"https": "127.0.0.1:0", "admin_socket": str(folder / "admin" / "admin.sock")},
+            "tls": {"certificates": [{"cert": str(cert), "key": "tls/key.pem"}]},
+            "login": {"password": {"users": "users/users.yaml"}},
+        }))  # fmt: skip
+        return folder
+
+    return make
+
+
+def said_of_secrets(folder):
+    """The warnings of files and folders, each with the command that mends it."""
+    done = run("check", "--config", folder / "config.yaml")
+    parts = re.findall(r"^warning: (the (?:users|private|keys|state|folder)[^\n]*)\n(?:.*\n)*?.*help: (.*)$", done.stderr, re.MULTILINE)
+    return dict(parts)
+
+
+SECRETS = {"users": "users/users.yaml", "keys": "keys/own.keys", "tls": "tls/key.pem", "state": "state", "admin": "admin"}
+
+
+@pytest.mark.parametrize("part", SECRETS)
+def test_a_folder_in_which_others_can_replace_a_secret_is_warned_of(secrets_in, part):
+    folder = secrets_in(f"shared-{part}")
+    assert said_of_secrets(folder) == {}
+    (folder / part).chmod(0o1777)
+    assert said_of_secrets(folder) == {}, "nobody can replace another's files there"
+    for mode in (0o770, 0o707):
+        (folder / part).chmod(mode)
+        [(said, mend)] = said_of_secrets(folder).items()
+        assert str(folder / part) in said and mend == f"`chmod go-w {folder / part}`"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("part", SECRETS)
+def test_a_secret_of_another_user_is_warned_of(secrets_in, part):
+    folder = secrets_in(f"foreign-{part}")
+    secret = folder / SECRETS[part]
+    os.chown(secret, 12345, -1)
+    if part == "state":
+        # To root, this is who the gateway runs as.
+        assert said_of_secrets(folder) == {}
+        return
+    [(said, mend)] = said_of_secrets(folder).items()
+    assert "belongs to user 12345" in said and str(secret) in said and mend == f"`chown root {secret}`"
+    os.chown(folder / "state", 12345, -1)
+    assert said_of_secrets(folder) == {}
+
+
 OWN_FILES = {"users": "users.yaml", "configuration": "config.yaml", "keys": "own.keys", "key": "tls.key", "store": "to-be-made/sessions.redb", "folder": "to-be-made"}
 
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::path::PathBuf;
 
 use ::redis::ConnectionAddr;
 use ::redis::ConnectionInfo;
@@ -108,10 +109,16 @@ fn settings(file: &RedisBlock, at: At, check: &mut Check<'_>) -> Settings {
         servers,
         sentinel,
         username: file.username.as_ref().map(|given| given.value.0.clone()),
-        password_file: file.password_file.as_ref().map(|given| check.existing(given, "password_file")),
+        password_file: file.password_file.as_ref().map(|given| password_file(given, check)),
         tls,
         prefix: prefix(file.prefix.as_ref(), check),
     }
+}
+
+fn password_file(given: &Given<Text>, check: &mut Check<'_>) -> PathBuf {
+    let path = check.existing(given, "password_file");
+    check.private(&path, Some(given.at), "the password file", "with it all sessions are read and ended");
+    path
 }
 
 fn addresses(given: Option<&Given<OneOrMany<Text>>>, check: &mut Check<'_>) -> Vec<ConnectionInfo> {
