@@ -37,6 +37,8 @@ pub(crate) struct Acted {
     pub(crate) logout_by_get: Option<bool>,
     /// Another site's page can log in.
     pub(crate) foreign_login: Option<ForeignLogin>,
+    /// Why the logout was not followed to its end: it goes on at another host.
+    pub(crate) logout_elsewhere: Option<String>,
     /// Whoever logged out is still in.
     pub(crate) still_in: Option<bool>,
     /// The browser still has the session cookie after logging out.

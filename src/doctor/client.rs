@@ -179,27 +179,40 @@ impl Client {
     }
 }
 
-/// What became of a connection to an address.
+/// What came of a connection.
 #[derive(Debug)]
 pub(crate) enum Reach {
     /// Somebody took it.
-    Open,
-    /// Nobody did; how that was seen.
-    Closed(String),
-    /// It could not be tried.
-    Unclear(String),
+    Taken,
+    /// So did this machine itself.
+    Own,
+    /// Nobody did, and this shows it.
+    NotTaken(String),
+    /// Whether anybody would was not learnt.
+    Unknown(String),
 }
 
-/// Whether anybody takes a connection at an address.
+/// What shows that an address takes no connection from here; other errors, such as an unknown name, show nothing.
+const SHUT: [io::ErrorKind; 5] = [
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::HostUnreachable,
+    io::ErrorKind::NetworkUnreachable,
+    io::ErrorKind::TimedOut,
+];
+
+/// Tries a connection, and sends nothing.
 pub(crate) async fn reach(url: &Url) -> Reach {
     let port = url.port_or_known_default().unwrap_or(443);
     match timeout(PATIENCE, TcpStream::connect((bare_host(url), port))).await {
-        Ok(Ok(_)) => Reach::Open,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Reach::Closed(error.to_string())
-        }
-        Ok(Err(error)) => Reach::Unclear(error.to_string()),
-        Err(_elapsed) => Reach::Closed(format!("no answer within {} s", PATIENCE.as_secs())),
+        Ok(Ok(socket)) => match (socket.local_addr(), socket.peer_addr()) {
+            (Ok(here), Ok(there)) if here.ip() == there.ip() => Reach::Own,
+            _ => Reach::Taken,
+        },
+        Ok(Err(error)) if SHUT.contains(&error.kind()) => Reach::NotTaken(error.to_string()),
+        Ok(Err(error)) => Reach::Unknown(error.to_string()),
+        // What a firewall does that drops packets.
+        Err(_elapsed) => Reach::NotTaken(Trouble::TimedOut.to_string()),
     }
 }
 
@@ -289,11 +302,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_is_open_as_long_as_somebody_listens() {
+    async fn an_address_is_reached_as_long_as_somebody_listens() {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-        assert!(matches!(reach(&url).await, Reach::Open));
+        assert!(matches!(reach(&url).await, Reach::Own));
         drop(listener);
-        assert!(matches!(reach(&url).await, Reach::Closed(_)));
+        assert!(matches!(reach(&url).await, Reach::NotTaken(_)));
+        let nobody = Url::parse("http://nobody.invalid/").unwrap();
+        assert!(matches!(reach(&nobody).await, Reach::Unknown(_)));
     }
 }

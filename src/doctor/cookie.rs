@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::crypto::Secret;
 use crate::doctor::shown::count;
 use crate::doctor::shown::shown;
+use crate::doctor::shown::shown_pieces;
 
 /// Of one answer, so many are read; browsers keep no more of a host (RFC 6265bis §6.1).
 pub(crate) const MOST: usize = 50;
@@ -76,7 +77,7 @@ impl SetCookie {
 
     /// Its attributes as they may be shown, each behind a semicolon.
     pub(crate) fn attributes(&self) -> String {
-        let path = self.path.as_ref().map(|path| format!("Path={}", shown(path)));
+        let path = self.path.as_ref().map(|path| format!("Path={}", shown_pieces(path)));
         let domain = self.domain.as_ref().map(|domain| format!("Domain={}", shown(domain)));
         let same_site = self.same_site.map(|same_site| format!("SameSite={same_site}"));
         let life = match self.life {
@@ -123,32 +124,28 @@ pub(crate) fn days(time: Duration) -> String {
 
 /// Whether a cookie is a load balancer's or a bot filter's own, which says which server answers, and not who asks.
 pub(crate) fn is_routing(name: &str) -> bool {
-    const BEGIN: [&str; 18] = [
+    const NAMES: [&str; 8] = ["routeid", "route", "gclb", "gcilb", "ak_bmsc", "bm_sv", "bm_sz", "bm_mi"];
+    const BEGIN: [&str; 12] = [
         "awsalb",
         "awselb",
         "serverid",
         "bigipserver",
-        "route",
         "arraffinity",
         "applicationgatewayaffinity",
         "ingresscookie",
         "__cf",
         "_cfuvid",
         "cf_clearance",
-        "gclb",
-        "gcilb",
         "incap_ses_",
         "visid_incap_",
-        "ak_bmsc",
-        "bm_s",
-        "sticky",
     ];
     let name = name.to_ascii_lowercase();
     // F5's filters number theirs: TS01a2b3c4.
     let numbered = name
         .strip_prefix("ts")
         .is_some_and(|rest| rest.len() >= 6 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    numbered || BEGIN.iter().any(|begin| name.starts_with(begin)) || name.ends_with("sticky")
+    let begins = BEGIN.iter().any(|begin| name.starts_with(begin));
+    numbered || begins || NAMES.contains(&&*name) || name.contains("sticky")
 }
 
 /// Whether a cookie's name says that it is a session: what frameworks call theirs, and what people do. Tokens against
@@ -218,6 +215,8 @@ mod tests {
             "__Host-Http-session",
             "sid",
             "laravel_session",
+            "bm_session",
+            "router_session",
         ] {
             assert!(looks_like_session(name), "{name}");
         }
@@ -228,6 +227,7 @@ mod tests {
             "TS01a2b3c4",
             "incap_ses_1_2",
             "ROUTEID",
+            "lb-auth-sticky-x",
         ] {
             assert!(!looks_like_session(name), "{name}");
         }

@@ -42,7 +42,7 @@ pub enum Status {
     Info,
     /// As it should be, as far as this can be seen from outside.
     Pass,
-    /// Not seen, and why.
+    /// Not checked, and why: it could not be asked, or what was seen proves neither one nor the other.
     Skip,
 }
 

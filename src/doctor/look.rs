@@ -29,7 +29,7 @@ const MOST_REDIRECTS: usize = 4;
 /// So many further strangers ask for a session.
 const STRANGERS: usize = 4;
 /// Origins that no site has a reason to trust: `invalid` is nobody's (RFC 6761 §6.4).
-const FOREIGN: [&str; 2] = ["https://vestibule-doctor.invalid", "null"];
+pub(crate) const FOREIGN: [&str; 2] = ["https://vestibule-doctor.invalid", "null"];
 
 /// Looks, and notes what it sees; whatever is there when time is up counts.
 pub(crate) async fn look(client: &mut Client, seen: &mut Seen, http_port: Option<u16>) {
@@ -115,7 +115,11 @@ async fn login(client: &mut Client, seen: &mut Seen) {
     // A login that is elsewhere, or not there, is no trouble.
     drop(walk(client, seen, url, |seen| &mut seen.login).await);
     if seen.login.last().is_some_and(|visit| visit.page.login_form().is_none()) {
-        seen.login.retain(|visit| !visit.cookies.is_empty());
+        let visits = std::mem::take(&mut seen.login);
+        let telling = |visit: &Visit| {
+            !visit.cookies.is_empty() || seen.elsewhere(std::slice::from_ref(visit)).is_some()
+        };
+        seen.login = visits.into_iter().filter(telling).collect();
     }
 }
 

@@ -13,6 +13,7 @@ use crate::doctor::client::Trouble;
 use crate::doctor::cookie::SetCookie;
 use crate::doctor::page::Page;
 use crate::doctor::shown::shown_path;
+use crate::doctor::shown::shown_url;
 use crate::doctor::target::Target;
 
 /// All that a passive look saw.
@@ -95,14 +96,20 @@ impl Seen {
             .chain(&self.missing)
     }
 
-    /// Whether an answer leads where a look does not follow.
-    pub(crate) fn is_away(&self, visit: &Visit) -> bool {
-        visit.leads_to().is_some_and(|next| !self.target.may_follow(&visit.url, &next))
-    }
-
     /// The pages that people look at.
     pub(crate) fn pages(&self) -> impl Iterator<Item = &Visit> {
         self.front.iter().chain(&self.inside).chain(&self.login).filter(|visit| visit.is_page())
+    }
+
+    /// Why there is nothing to say of what `visits` came to; see [`elsewhere`].
+    pub(crate) fn elsewhere(&self, visits: &[Visit]) -> Option<String> {
+        elsewhere(&self.target, visits)
+    }
+
+    /// Why no page was seen, if none was.
+    pub(crate) fn no_page(&self) -> Option<String> {
+        let why = || self.elsewhere(&self.front).unwrap_or_else(|| "no page was seen".to_owned());
+        self.pages().next().is_none().then(why)
     }
 
     /// Whether a cookie of this name is the session.
@@ -154,6 +161,11 @@ impl Visit {
         html && (200..300).contains(&self.answer.status)
     }
 
+    /// Whether it was turned away for a while, or the site is broken: that tells nothing of what it does otherwise.
+    pub(crate) fn is_turned_away(&self) -> bool {
+        matches!(self.answer.status, 429 | 500..)
+    }
+
     /// Where it leads, if it does.
     pub(crate) fn leads_to(&self) -> Option<Url> {
         let redirect = [301, 302, 303, 307, 308].contains(&self.answer.status);
@@ -180,4 +192,13 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> String {
         .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
         .collect();
     lines.join(", ")
+}
+
+/// Why there is nothing to say of what `visits` came to, if they end in a redirect that was not followed.
+pub(crate) fn elsewhere(target: &Target, visits: &[Visit]) -> Option<String> {
+    let last = visits.last()?;
+    let next = last.leads_to().filter(|next| !target.may_follow(&last.url, next))?;
+    let given = if target.has_host_of(&next) { "scheme and port" } else { "host" };
+    let (label, next) = (last.label(), shown_url(&next));
+    Some(format!("{label} leads to {next}, and doctor looks only at the {given} it was given"))
 }

@@ -25,8 +25,13 @@ pub(crate) fn shown_url(url: &url::Url) -> String {
 pub(crate) fn shown_path(url: &url::Url) -> String {
     let path = url.path().split(';').next().unwrap_or_default();
     let more = if url.query().is_some() || path.len() < url.path().len() { "?…" } else { "" };
+    format!("{}{more}", shown_pieces(path))
+}
+
+/// A path as it was written, without pieces that look like an id.
+pub(crate) fn shown_pieces(path: &str) -> String {
     let pieces: Vec<String> = path.split('/').map(piece).collect();
-    format!("{}{more}", cut(&pieces.join("/")))
+    cut(&pieces.join("/"))
 }
 
 fn piece(text: &str) -> String {

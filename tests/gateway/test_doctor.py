@@ -80,7 +80,7 @@ def test_what_is_printed_for_people_says_the_same(demo):
     assert "FAIL  cookie_secure  (COOKIE-1: ASVS 5.0 3.3.1" in text.stdout
     assert "mend: `sites[].cookies: harden` (the default)" in text.stdout
     assert "\x1b" not in text.stdout
-    assert re.search(r"\n5 failed, \d+ to look at, \d+ fine, \d+ not seen\n$", text.stdout)
+    assert re.search(r"\n5 failed, \d+ to look at, \d+ fine, \d+ not checked\n$", text.stdout)
 
 
 def test_a_certificate_that_is_not_trusted_is_told_and_does_not_blind(behind):

@@ -327,8 +327,8 @@ def test_where_a_site_leads_to_another_host_nothing_is_said_of_that(looks):
     [
         ("plain", "error_page", "not there"),
         ("one id", "id_entropy", "too few"),
-        ("plain", "app_reachable", "the site itself"),
-        ("no name", "app_reachable", "could not be tried"),
+        ("plain", "app_reachable", "own machine"),
+        ("no name", "app_reachable", "own machine"),
     ],
 )
 def test_what_could_not_be_asked_is_not_fine(looks, name, check, says):

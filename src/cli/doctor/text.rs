@@ -38,7 +38,7 @@ pub(super) fn write(out: &mut impl Write, report: &Report, colour: bool) -> io::
         }
     }
     if !reasons.is_empty() {
-        writeln!(out, "\nnot seen")?;
+        writeln!(out, "\nnot checked")?;
     }
     for (reason, names) in reasons {
         paragraph(out, INDENT, FURTHER, &format!("{}: {reason}", names.join(", ")))?;
@@ -51,7 +51,7 @@ pub(super) fn write(out: &mut impl Write, report: &Report, colour: bool) -> io::
     }
     writeln!(
         out,
-        "\n{} failed, {} to look at, {} fine, {} not seen",
+        "\n{} failed, {} to look at, {} fine, {} not checked",
         report.count(Status::Fail),
         report.count(Status::Warn) + report.count(Status::Info),
         report.count(Status::Pass),

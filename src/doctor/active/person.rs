@@ -61,6 +61,8 @@ pub(crate) struct Person {
 /// What became of a login that another site's page made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ForeignLogin {
+    /// It was turned away for a while, with this status.
+    Unclear(u16),
     /// Nobody is in.
     Refused,
     /// Its form got in.
@@ -142,11 +144,11 @@ impl Person {
             .shows
             .as_ref()
             .is_none_or(|shows| memchr::memmem::find(&visit.answer.body, shows.as_bytes()).is_some());
-        match visit.answer.status {
-            // Whoever is sent away for a while is neither in nor out.
-            429 | 500.. => Err(Trouble::NotNow(visit.answer.status)),
-            status => Ok(((200..300).contains(&status) && shown, visit)),
+        // Whoever is turned away for a while is neither in nor out.
+        if visit.is_turned_away() {
+            return Err(Trouble::NotNow(visit.answer.status));
         }
+        Ok(((200..300).contains(&visit.answer.status) && shown, visit))
     }
 
     /// Whether the page that needs the login is shown.
@@ -191,15 +193,15 @@ impl Person {
         fields.extend(typed(login));
         let ask = || from(Ask::get(action.clone()), &base, Origin::Foreign);
         if login.format == Format::Form {
-            self.go(site, posting(ask(), &fields, Format::Form)).await?;
+            let answers = self.go(site, posting(ask(), &fields, Format::Form)).await?;
             let is_in = self.is_in(site, &recipe.private).await?;
-            return Ok(if is_in { ForeignLogin::ByForm } else { ForeignLogin::Refused });
+            return Ok(if is_in { ForeignLogin::ByForm } else { refused(&answers) });
         }
         // A form can send any text, though it cannot say that it is JSON.
         let written = posting(ask(), &fields, Format::Json);
         let plain = HeaderValue::from_static("text/plain");
-        self.go(site, Ask { headers: ask().headers, ..written.clone() }.with(header::CONTENT_TYPE, plain))
-            .await?;
+        let as_text = Ask { headers: ask().headers, ..written.clone() }.with(header::CONTENT_TYPE, plain);
+        let answers = self.go(site, as_text).await?;
         if self.is_in(site, &recipe.private).await? {
             return Ok(ForeignLogin::ByText);
         }
@@ -219,7 +221,7 @@ impl Person {
                 return Ok(ForeignLogin::ByScript);
             }
         }
-        Ok(ForeignLogin::Refused)
+        Ok(refused(&answers))
     }
 
     /// Logs out, likewise.
@@ -228,7 +230,7 @@ impl Person {
         site: &mut Site,
         logout: &Logout,
         origin: Origin,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Vec<Visit>, Trouble> {
         let action = site.target.page(&logout.action).ok_or(Trouble::OtherHost)?;
         let page = match (&logout.page, origin) {
             (Some(page), Origin::Own) => self.open(site, page).await?.pop(),
@@ -243,7 +245,7 @@ impl Person {
             recipe::Method::Get => ask,
             recipe::Method::Post => posting(ask, &hidden(form), Format::Form),
         };
-        self.go(site, ask).await.map(drop)
+        self.go(site, ask).await
     }
 
     /// Asks for an address as an image of somebody else's page would.
@@ -298,6 +300,14 @@ fn form_of(site: &Site, login: &Login, page: Option<&Visit>) -> Result<(Url, Url
     // The password goes to no other port, and not from https to http.
     let action = action.filter(|action| action.origin() == own.origin());
     Ok((action.ok_or(Trouble::OtherHost)?, base, hidden(form)))
+}
+
+/// What answers say that let nobody in.
+fn refused(answers: &[Visit]) -> ForeignLogin {
+    match answers.iter().find(|answer| answer.is_turned_away()) {
+        Some(answer) => ForeignLogin::Unclear(answer.answer.status),
+        None => ForeignLogin::Refused,
+    }
 }
 
 /// What somebody types who logs in.

@@ -16,6 +16,7 @@ use crate::doctor::cookie::looks_like_session;
 use crate::doctor::jar::Jar;
 use crate::doctor::look::made_up;
 use crate::doctor::look::made_up_like;
+use crate::doctor::seen::elsewhere;
 
 /// So many requests at most, those for getting out again apart.
 pub(crate) const MOST_REQUESTS: usize = 200;
@@ -215,7 +216,8 @@ impl<'a> Walk<'a> {
         let Some(logout) = &self.recipe.logout else { return Ok(()) };
         self.stay_in().await?;
         let before = self.ann.jar.clone();
-        self.ann.log_out(&mut self.site, logout, Origin::Own).await?;
+        let answers = self.ann.log_out(&mut self.site, logout, Origin::Own).await?;
+        acted.logout_elsewhere = elsewhere(&self.site.target, &answers);
         let still_in = self.ann_is_in().await?;
         acted.still_in = Some(still_in);
         if logout.method == Method::Get {

@@ -113,6 +113,11 @@ fn planted(acted: &Acted) -> Finding {
 
 fn logout_ends(acted: &Acted) -> Finding {
     let check = &active::LOGOUT_ENDS;
+    if let (Some(why), true) =
+        (&acted.logout_elsewhere, [acted.still_in, acted.old_opens].contains(&Some(true)))
+    {
+        return check.skipped(why);
+    }
     match (acted.still_in, acted.old_opens) {
         (None, _) | (Some(false), None) => check.skipped(NOT_TRIED),
         (Some(true), _) => check
@@ -167,6 +172,9 @@ fn foreign_login(acted: &Acted) -> Finding {
     let check = &active::FOREIGN_LOGIN;
     let how = match acted.foreign_login {
         None => return check.skipped(NOT_TRIED),
+        Some(ForeignLogin::Unclear(status)) => {
+            return check.skipped(format!("the login from elsewhere was answered {status}"));
+        }
         Some(ForeignLogin::Refused) => return check.passes(),
         Some(ForeignLogin::ByForm) => "the form with another site's Origin and no token",
         Some(ForeignLogin::ByText) => {

@@ -16,13 +16,12 @@ use crate::doctor::value::Reading;
 const ASKED_BITS: f64 = 128.0;
 /// NIST SP 800-63B-4 §5.1.
 const LEAST_BITS: f64 = 64.0;
+/// With fewer, nothing shows whether ids count, or are the same for all.
+const ENOUGH: usize = 3;
 
 pub(super) fn check(seen: &Seen) -> Vec<Finding> {
     vec![entropy(&seen.samples(), seen), meaning(seen), adopted(seen), in_url(seen), cached(seen)]
 }
-
-/// So many ids show at least whether they count up.
-const ENOUGH: usize = 3;
 
 const NO_SESSION: &str = "strangers were given no session";
 
@@ -95,8 +94,12 @@ fn adopted(seen: &Seen) -> Finding {
             .is(Status::Fail, "an id that was made up outside is taken over as a session")
             .seen(format!("{}: `{name}` came back with the value that was sent", visit.label())),
         Some(_) => check.passes(),
-        None if giving.answer.status != visit.answer.status => check
-            .skipped(format!("with a made-up id it answers {}, which tells nothing", visit.answer.status)),
+        None if visit.answer.status != giving.answer.status => check.skipped(format!(
+            "{}: with a made-up session it is answered {}, without one {}",
+            visit.label(),
+            visit.answer.status,
+            giving.answer.status
+        )),
         None => check
             .is(Status::Warn, "an id that was made up outside seems to be taken over as a session")
             .seen(format!(
@@ -136,6 +139,9 @@ fn in_url(seen: &Seen) -> Finding {
         }
     }
     evidence.dedup();
+    if let (Some(why), true) = (seen.no_page(), evidence.is_empty()) {
+        return catalogue::ID_IN_URL.skipped(why);
+    }
     let says = "a session is carried in addresses, which end up in logs, histories and other sites' Referer";
     catalogue::ID_IN_URL.unless(evidence, Status::Fail, says)
 }

@@ -6,6 +6,7 @@ use http::header;
 use crate::doctor::catalogue;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Status;
+use crate::doctor::look::FOREIGN;
 use crate::doctor::page::Form;
 use crate::doctor::page::Method;
 use crate::doctor::seen::Seen;
@@ -46,11 +47,10 @@ fn of_pages(
     says: &str,
     judge: &dyn Fn(&Visit) -> Option<String>,
 ) -> Finding {
-    let mut pages = seen.pages().peekable();
-    if pages.peek().is_none() {
-        return check.skipped("no page was seen");
+    if let Some(why) = seen.no_page() {
+        return check.skipped(why);
     }
-    let evidence = pages.filter_map(|page| Some(format!("{}: {}", page.label(), judge(page)?)));
+    let evidence = seen.pages().filter_map(|page| Some(format!("{}: {}", page.label(), judge(page)?)));
     check.unless(evidence.collect(), Status::Warn, says)
 }
 
@@ -113,8 +113,12 @@ fn login_form(seen: &Seen) -> Finding {
     let forms: Vec<(&Visit, &Form)> =
         pages.filter_map(|visit| Some((visit, visit.page.login_form()?))).collect();
     if forms.is_empty() {
-        return check.skipped("no form that asks for a password was seen");
+        let elsewhere = seen.elsewhere(&seen.login).or_else(|| seen.elsewhere(&seen.front));
+        let why = elsewhere.unwrap_or_else(|| "no form that asks for a password was seen".to_owned());
+        return check.skipped(why);
     }
+    let by_script =
+        forms.iter().find(|(_, form)| form.method == Method::Script).map(|(visit, _)| visit.label());
     let (mut fails, mut warns) = (Vec::new(), Vec::new());
     for (visit, form) in forms {
         let action = visit.url.join(&form.action).unwrap_or_else(|_odd| visit.url.clone());
@@ -132,6 +136,10 @@ fn login_form(seen: &Seen) -> Finding {
         if action.host() != visit.url.host() {
             warns.push(format!("{}: the form is sent to {}", visit.label(), shown_url(&action)));
         }
+    }
+    if let (Some(page), true, true) = (by_script, fails.is_empty(), warns.is_empty()) {
+        return check
+            .skipped(format!("{page}: a script sends the password, and to where is not in the page"));
     }
     if fails.is_empty() {
         return check.unless(warns, Status::Warn, "the password is sent to another host");
@@ -159,6 +167,16 @@ fn cors(seen: &Seen) -> Finding {
         match visit.field(&allow_credentials).trim() {
             "true" => with.push(format!("{evidence} and credentials")),
             _ => without.push(evidence),
+        }
+    }
+    if with.is_empty() && without.is_empty() {
+        let turned_away = seen.foreign.iter().map(|(_, visit)| visit).find(|visit| visit.is_turned_away());
+        let why =
+            turned_away.map(|visit| format!("another origin's request was answered {}", visit.answer.status));
+        let unasked =
+            || (seen.foreign.len() < FOREIGN.len()).then(|| "not every origin could be tried".to_owned());
+        if let Some(why) = why.or_else(unasked).or_else(|| seen.elsewhere(&seen.front)) {
+            return check.skipped(why);
         }
     }
     if with.is_empty() {
@@ -229,8 +247,12 @@ fn error_page(seen: &Seen) -> Finding {
             evidence.push(format!("status {}: {wrong}, other than on its pages", missing.answer.status));
         }
     }
-    if evidence.is_empty() && missing.answer.status < 400 {
-        return check.skipped(format!("a page that is not there is answered {}", missing.answer.status));
+    let status = missing.answer.status;
+    let unproven = (status < 400)
+        .then(|| format!("a page that is not there is answered {status}: no error page was seen"))
+        .or_else(|| seen.no_page());
+    if let (Some(why), true) = (unproven, evidence.is_empty()) {
+        return check.skipped(why);
     }
     check.unless(evidence, Status::Warn, "error pages are less careful than others")
 }

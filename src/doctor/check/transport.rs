@@ -45,10 +45,11 @@ fn https_only(seen: &Seen) -> Finding {
         .filter(|(_, cookie)| !cookie.is_deletion())
         .map(|(visit, cookie)| format!("{}: {}", shown_url(&visit.url), cookie.redacted()))
         .collect();
-    if last.url.scheme() == "http" && seen.is_away(last) && in_clear.is_empty() {
-        return check.skipped("it leads to another host, which was not looked at; name that one");
-    }
     if last.url.scheme() == "http" {
+        let other_host = last.leads_to().is_some_and(|next| !seen.target.has_host_of(&next));
+        if other_host && in_clear.is_empty() {
+            return check.skipped(seen.elsewhere(&seen.front).unwrap_or_default());
+        }
         let says = "the site works over plain HTTP: everybody on the way reads and changes what is sent";
         return check
             .is(Status::Fail, says)
@@ -63,21 +64,23 @@ fn https_only(seen: &Seen) -> Finding {
         None => check.skipped(
             "plain HTTP was not asked, since the site's port is not 443; `--http-port PORT` says where it is",
         ),
-        // Where nobody listens nothing is sent; anything else may be different for others.
         Some(Err(Trouble::Connect(error))) if error.kind() == ErrorKind::ConnectionRefused => {
-            check.passes().seen(format!("plain HTTP: {error}"))
+            check.passes().seen("plain HTTP: the connection is refused")
         }
         Some(Err(trouble)) => check.skipped(format!("plain HTTP could not be asked: {trouble}")),
+        Some(Ok(visit)) if visit.is_turned_away() => {
+            check.skipped(format!("plain HTTP could not be asked: it answered {}", visit.answer.status))
+        }
         Some(Ok(visit)) => match visit.leads_to() {
             Some(next) if next.scheme() == "https" => {
                 check.passes().seen(format!("{} leads to {}", shown_url(&visit.url), shown_url(&next)))
             }
+            Some(next) if !seen.target.has_host_of(&next) => {
+                check.skipped(seen.elsewhere(std::slice::from_ref(visit)).unwrap_or_default())
+            }
             Some(_) | None if visit.answer.status < 400 => check
                 .is(Status::Fail, "plain HTTP is answered and does not lead to https")
                 .seen(format!("{} answered {}", shown_url(&visit.url), visit.answer.status)),
-            Some(_) | None if visit.answer.status >= 500 || visit.answer.status == 429 => {
-                check.skipped(format!("plain HTTP could not be asked: it answers {}", visit.answer.status))
-            }
             Some(_) | None => {
                 check.passes().seen(format!("{} refused with {}", shown_url(&visit.url), visit.answer.status))
             }
@@ -94,7 +97,9 @@ fn certificate(seen: &Seen) -> Finding {
             "browsers do not trust the certificate; `--ca-file FILE` names one that is meant to be trusted";
         return check.is(status, says).seen(shown(reason));
     }
-    let Some(end) = handshake.expires else { return check.passes() };
+    let Some(end) = handshake.expires else {
+        return check.skipped("when the certificate ends could not be read");
+    };
     let left = end.since(seen.now);
     if left < SOON {
         let says = format!("the certificate ends in {}", days(left));
@@ -150,21 +155,21 @@ fn hsts(seen: &Seen) -> Finding {
     }
 }
 
-/// What became of a connection from here to the app's own address, which the gateway alone should reach.
+/// Whether the app's own address, which the gateway alone should reach, took a connection from here.
 pub(crate) fn app_reachable(app: &Target, site: &Target, reach: Reach) -> Finding {
     let check = &catalogue::APP_REACHABLE;
-    if app.url().origin() == site.url().origin() {
-        return check
-            .skipped("that is the address of the site itself; `--app` is the one behind the gateway");
-    }
-    if app.is_this_machine() {
-        return check.skipped("every program of a machine reaches its loopback: run this where browsers are");
-    }
+    let own = app.is_this_machine() || site.is_this_machine() || matches!(reach, Reach::Own);
     match reach {
-        Reach::Open => check
+        _ if own => check.skipped(
+            "this is the app's or the gateway's own machine, which may reach the app: run this where browsers are",
+        ),
+        _ if app.url().origin() == site.url().origin() => {
+            check.skipped("this is the address of the site itself; name the one behind the gateway")
+        }
+        Reach::Taken | Reach::Own => check
             .is(Status::Fail, "the app can be reached past the gateway: whoever does so says who they are")
             .seen(format!("{app} took a connection")),
-        Reach::Closed(how) => check.passes().seen(format!("{app}, from this machine: {how}")),
-        Reach::Unclear(why) => check.skipped(format!("{app} could not be tried: {why}")),
+        Reach::NotTaken(shows) => check.passes().seen(format!("{app}: {}", shown(shows))),
+        Reach::Unknown(why) => check.skipped(format!("{app} could not be tried: {}", shown(why))),
     }
 }

@@ -23,6 +23,7 @@ fn well() -> Acted {
         foreign_logout: no,
         logout_by_get: no,
         foreign_login: Some(ForeignLogin::Refused),
+        logout_elsewhere: None,
         still_in: no,
         cookie_left: no,
         old_opens: no,
@@ -58,7 +59,6 @@ fn each_fault_is_found_by_its_check() {
         (Acted { planted_opens: yes, ..well() }, &active::LOGIN_PLANTED_ID, Fail),
         (Acted { planted_kept: yes, ..well() }, &active::LOGIN_PLANTED_ID, Warn),
         (Acted { old_opens: yes, ..well() }, &active::LOGOUT_ENDS, Fail),
-        (Acted { still_in: yes, ..well() }, &active::LOGOUT_ENDS, Fail),
         (Acted { cookie_left: yes, ..well() }, &active::LOGOUT_CLEARS, Warn),
         (Acted { logout_by_get: yes, ..well() }, &active::LOGOUT_BY_GET, Fail),
         (Acted { foreign_logout: yes, ..well() }, &active::FOREIGN_LOGOUT, Fail),
@@ -73,6 +73,17 @@ fn each_fault_is_found_by_its_check() {
         let is_well = |status| status == Status::Pass || acted.still_in == yes && status == Skip;
         assert!(others.all(|finding| is_well(finding.status)), "{}", by.name);
     }
+}
+
+#[test]
+fn what_a_logout_proves_depends_on_whether_it_logs_out() {
+    use Status::{Fail, Skip};
+    let useless = Acted { still_in: Some(true), ..well() };
+    assert_eq!(status(&useless, &active::LOGOUT_ENDS), Fail);
+    assert_eq!(status(&useless, &active::FOREIGN_LOGOUT), Skip);
+    assert_eq!(status(&useless, &active::LOGOUT_BY_GET), Skip);
+    let elsewhere = Acted { logout_elsewhere: Some("it leads to x".to_owned()), ..useless };
+    assert_eq!(status(&elsewhere, &active::LOGOUT_ENDS), Skip);
 }
 
 #[test]
