@@ -39,6 +39,7 @@ use crate::exchange::Session;
 use crate::gateway::Gateway;
 use crate::load::Load;
 use crate::memory::Samples;
+use crate::memory::Verdict;
 use crate::tls::Target;
 
 /// Logins at a time: each costs the gateway a core for tens of milliseconds.
@@ -192,11 +193,16 @@ fn report(load: &Load, took: Duration, samples: &Samples) -> bool {
         "resident         {:>12} KiB at first, {} at last, {} at most",
         trend.first, trend.last, trend.most
     );
-    let verdict = if trend.judged { "" } else { " (too short a run to judge)" };
-    println!("growth           {:>12.2} % over the last half{verdict}", trend.percent);
+    let verdict = match trend.verdict() {
+        Verdict::Steady => "",
+        Verdict::Grows => ": it grows",
+        Verdict::TooShort => " (too short a run to judge)",
+        Verdict::Unclear => ": too close to tell from 2 %, a longer run must",
+    };
+    println!("growth           {:>12.2} % ± {:.2} over the last half{verdict}", trend.percent, trend.error);
     let complete = answered == load.requests || load.deadline.is_some();
     if !complete {
         println!("only {answered} of {} requests were answered", load.requests);
     }
-    complete && answered > 0 && load.tally.faults() == 0 && trend.is_fine()
+    complete && answered > 0 && load.tally.faults() == 0 && trend.verdict() != Verdict::Grows
 }
