@@ -44,6 +44,8 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     config.store = Place::Memory;
     config.listen.admin = None;
     config.telemetry.access = false;
+    // More than one person needs, and no more than any shell allows files for.
+    config.limits.connections = 256;
     let greet = |app: &App| {
         let gateway = serve::browser_url(app);
         let demo = Careless::new(gateway.clone(), format!("http://{bare_address}"));

@@ -166,7 +166,10 @@ fn listen_once(config: &Config) -> anyhow::Result<()> {
     let inner = listen.admin.iter().chain(&listen.health);
     for address in listen.https.iter().chain(&listen.http).chain(&listen.http_redirect).chain(inner) {
         TcpListener::bind(address).with_context(|| {
-            format!("cannot listen on {address}: end what listens there, or choose another address")
+            format!(
+                "cannot listen on {address}: end what listens there, or choose another address, with --listen ADDRESS \
+                 or under `listen` in the configuration"
+            )
         })?;
     }
     Ok(())
