@@ -62,9 +62,12 @@ fn beside(path: &Path, real: &Path) -> Option<Exposed> {
     })
 }
 
-/// Whether others can remove and replace what is in a folder: with the sticky bit, as in `/tmp`, they cannot.
+/// Whether others can remove and replace what is in a folder: with the sticky bit, as in `/tmp`, they cannot. A group of the
+/// owner's number is theirs alone, where systems give each user one, and folders made there are open to it.
 fn is_shared(folder: &Metadata) -> bool {
-    folder.mode() & 0o022 != 0 && folder.mode() & 0o1000 == 0
+    let by_group = folder.mode() & 0o020 != 0 && folder.gid() != folder.uid();
+    let by_all = folder.mode() & 0o002 != 0;
+    (by_group || by_all) && folder.mode() & 0o1000 == 0
 }
 
 #[cfg(test)]
@@ -86,8 +89,10 @@ mod tests {
 
         let link = shared.join("link");
         std::os::unix::fs::symlink(&file, &link).unwrap();
+        let found = fs::metadata(&shared).unwrap();
+        let own_group = found.gid() == found.uid();
         for (mode, is_exposed) in
-            [(0o700, false), (0o755, false), (0o1777, false), (0o720, true), (0o702, true)]
+            [(0o700, false), (0o755, false), (0o1777, false), (0o720, !own_group), (0o702, true)]
         {
             fs::set_permissions(&shared, Permissions::from_mode(mode)).unwrap();
             assert_eq!(exposed(&link, Some(own)).is_some(), is_exposed, "{mode:o}");

@@ -117,10 +117,16 @@ def test_a_folder_in_which_others_can_replace_a_secret_is_warned_of(secrets_in, 
     assert said_of_secrets(folder) == {}
     (folder / part).chmod(0o1777)
     assert said_of_secrets(folder) == {}, "nobody can replace another's files there"
-    for mode in (0o770, 0o707):
-        (folder / part).chmod(mode)
-        [(said, mend)] = said_of_secrets(folder).items()
-        assert str(folder / part) in said and mend == f"`chmod go-w {folder / part}`"
+    (folder / part).chmod(0o707)
+    [(said, mend)] = said_of_secrets(folder).items()
+    assert str(folder / part) in said and mend == f"`chmod go-w {folder / part}`"
+    # A group of the owner's number is theirs alone.
+    found = (folder / part).stat()
+    (folder / part).chmod(0o770)
+    assert (said_of_secrets(folder) == {}) == (found.st_gid == found.st_uid)
+    if os.geteuid() == 0:
+        os.chown(folder / part, -1, 12345)
+        assert len(said_of_secrets(folder)) == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
