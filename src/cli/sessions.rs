@@ -3,6 +3,7 @@
 pub(crate) mod ask;
 mod table;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::io::BufRead as _;
 use std::io::IsTerminal as _;
@@ -113,7 +114,12 @@ pub fn run(arguments: SessionsArgs) -> Result<(), Failure> {
         }
         Checked::EndUser(name) => {
             let ended: Ended = socket.ask("DELETE", &format!("/api/sessions?{}", of_user(&name)))?;
-            tell(&ended, json, &format!("{} of {name} ended.", sessions(ended.ended)))
+            let told = tell(&ended, json, &format!("{} of {name} ended.", sessions(ended.ended)));
+            match namesakes(&socket, &name) {
+                // Whoever ends a user's sessions in a hurry must not believe that it is done.
+                Ok(Some(others)) if ended.ended == 0 => told.and_then(|()| bail!("{others}")),
+                _ => told,
+            }
         }
         Checked::EndAll { yes } => {
             let agreed = if yes { Ok(()) } else { confirm() };
@@ -232,10 +238,41 @@ fn list(socket: &Socket, user: Option<&UserName>, limit: Option<usize>, json: bo
     match (json, shown) {
         (true, 0) => writeln!(out, "[]")?,
         (true, _) => writeln!(out, "\n]")?,
-        (false, 0) => writeln!(io::stderr(), "There is no session.")?,
+        (false, 0) => {
+            let others = user.map(|user| namesakes(socket, user)).transpose()?.flatten();
+            let others = others.map(|others| format!(" But {others}")).unwrap_or_default();
+            writeln!(io::stderr(), "There is no session.{others}")?;
+        }
         (false, _) => {}
     }
     Ok(())
+}
+
+/// Where else a user of this name is signed in, if anywhere: the users file and each app's own login have names of their own.
+fn namesakes(socket: &Socket, user: &UserName) -> anyhow::Result<Option<String>> {
+    let (mut found, mut after) = (BTreeMap::<Option<String>, usize>::new(), None::<String>);
+    loop {
+        let target = format!("/api/sessions?limit={PAGE}{}", behind(after.as_deref()));
+        let page: Listing = socket.ask("GET", &target)?;
+        for session in page.sessions {
+            let is_other = session.realm.as_deref() != user.realm();
+            if is_other && session.user.eq_ignore_ascii_case(user.as_str()) {
+                *found.entry(session.realm).or_default() += 1;
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let told = found.into_iter().map(|(realm, count)| match realm {
+        Some(realm) => {
+            format!("there is {} of {user} of {realm}: add `--realm {realm}`", sessions(count))
+        }
+        None => format!("there is {} of {user} of the users file: leave `--realm` out", sessions(count)),
+    });
+    let told: Vec<String> = told.collect();
+    Ok((!told.is_empty()).then(|| told.join("; ")))
 }
 
 fn show(socket: &Socket, id: &str, json: bool) -> anyhow::Result<()> {

@@ -64,7 +64,7 @@ impl Gateway {
         if resubmits && site.mode == Mode::Enforce && resubmit::is_due(exchange, head) {
             return Err(Reject::Resubmit);
         }
-        let refusal = match self.judge(exchange, site, (rule, door), head) {
+        let refusal = match self.judge(exchange, (site, path), (rule, door), head) {
             Ok(permit) => return Ok(Passage { permit, protected, resubmits }),
             Err(refusal) => refusal,
         };
@@ -99,14 +99,14 @@ impl Gateway {
     fn judge(
         &self,
         exchange: &Exchange,
-        site: &Site,
+        (site, path): (&Site, &CanonicalPath),
         (rule, door): (&Rule, bool),
         head: &Parts,
     ) -> Result<Permit, Reject> {
         if site.service_workers == ServiceWorkers::Deny && is_service_worker(&head.headers) {
             return Err(Reject::ServiceWorker);
         }
-        self.check_origin(exchange, site, head)?;
+        self.check_origin(exchange, (site, path), head)?;
         if door {
             return Ok(Permit::to_log_in());
         }
@@ -129,14 +129,27 @@ impl Gateway {
         }
     }
 
-    /// Requests that change something, and `WebSocket`s, must come from the site's own pages (WEB-1, attacks J05).
-    fn check_origin(&self, exchange: &Exchange, site: &Site, head: &Parts) -> Result<(), Reject> {
-        if site.csrf == Csrf::Off || (csrf::is_safe(&head.method) && !is_websocket(head)) {
+    /// Requests that change something, and `WebSocket`s, must come from the site's own pages (WEB-1, attacks J05). The app's
+    /// logout changes something whatever its method.
+    fn check_origin(
+        &self,
+        exchange: &Exchange,
+        (site, path): (&Site, &CanonicalPath),
+        head: &Parts,
+    ) -> Result<(), Reject> {
+        let leaves =
+            || exchange.session().is_some() && site.logout.as_ref().is_some_and(|logout| logout.is_at(path));
+        let is_safe = csrf::is_safe(&head.method);
+        if site.csrf == Csrf::Off || (is_safe && !is_websocket(head) && !leaves()) {
             return Ok(());
         }
         let Some(authority) = exchange.authority() else { return Err(Reject::BadHost) };
-        let Provenance::Foreign(reason) = csrf::provenance(&head.headers, authority, exchange.scheme) else {
-            return Ok(());
+        let reason = match csrf::provenance(&head.headers, authority, exchange.scheme) {
+            Provenance::Foreign(reason) => reason,
+            Provenance::Own if is_safe && csrf::is_foreign(&head.headers, authority, exchange.scheme) => {
+                "Referer is another site's"
+            }
+            Provenance::Own => return Ok(()),
         };
         let enforced = site.csrf == Csrf::SameOrigin;
         exchange.record(&self.shared.audit, &Event::MaliciousCsrf { reason, enforced });

@@ -445,8 +445,12 @@ def test_a_login_that_is_watched_no_more_vouches_for_nobody(make_gateway, legacy
     log_in(person)
     listed = lambda: json.loads(run("sessions", "list", "--json", "--config", gateway.file).stdout)
     assert [(entry["user"], entry["realm"]) for entry in listed()] == [("alice", "app.test/")]
-    ended = run("sessions", "end-user", "alice", "--config", gateway.file).stdout
-    assert "0 sessions" in ended and person.authenticated()
+    # Another's name is another user; whoever means this one is told, and does not believe that it is done.
+    ended = run("sessions", "end-user", "alice", "--config", gateway.file, check=False)
+    assert "0 sessions" in ended.stdout and ended.returncode == 1 and person.authenticated()
+    assert "1 session of alice of app.test/: add `--realm app.test/`" in ended.stderr
+    none = run("sessions", "list", "--user", "alice", "--config", gateway.file)
+    assert none.stdout == "" and "add `--realm app.test/`" in none.stderr
     gateway.stop()
     gateway.config["sites"] = [site(legacy, "app", "all", rules=[])]
     gateway.start()
@@ -533,8 +537,14 @@ def test_nobody_is_logged_out_by_what_no_person_asked_for(apps):
         {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
         {"Sec-Fetch-Dest": "iframe"},
     ]:
-        logout(person, **headers)
+        refused = logout(person, **headers)
         assert person.authenticated(), headers
+        if headers.get("Sec-Fetch-Site"):
+            # Nor does the app hear of what another site wants.
+            assert refused.status == 403, headers
+            assert told(person)["app"] == "alice", headers
+    old = {"Accept": "text/html", "Referer": "https://evil.test/page"}
+    assert person.request("GET", "/logout", old).status == 403, "from a browser that says less"
     assert logout(person, "POST", **{"Sec-Fetch-Site": "cross-site"}).status == 403
     assert person.authenticated()
 

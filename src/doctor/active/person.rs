@@ -251,7 +251,16 @@ impl Person {
     /// Asks for an address as an image of somebody else's page would.
     pub(crate) async fn fetch(&mut self, site: &mut Site, path: &str) -> Result<(), Trouble> {
         let url = site.target.page(path).ok_or(Trouble::OtherHost)?;
-        self.ask(site, Ask::get(url)).await.map(drop)
+        let mut ask = Ask::get(url);
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "no-cors"),
+            ("sec-fetch-dest", "image"),
+            ("referer", ELSEWHERE),
+        ] {
+            ask = ask.with(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        self.ask(site, ask).await.map(drop)
     }
 
     /// Asks for the private page with a session in its address and nowhere else: in the query, and behind the path as

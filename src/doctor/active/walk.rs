@@ -8,7 +8,6 @@ use crate::doctor::active::person::Entry;
 use crate::doctor::active::person::Origin;
 use crate::doctor::active::person::Person;
 use crate::doctor::active::person::Site;
-use crate::doctor::active::recipe::Method;
 use crate::doctor::active::recipe::Recipe;
 use crate::doctor::client::Trouble;
 use crate::doctor::cookie::is_routing;
@@ -175,10 +174,8 @@ impl<'a> Walk<'a> {
         if let Some(logout) = &recipe.logout {
             self.ann.log_out(&mut self.site, logout, Origin::Foreign).await?;
             acted.foreign_logout = Some(!self.stay_in().await?);
-            if logout.method == Method::Post {
-                self.ann.fetch(&mut self.site, &logout.action).await?;
-                acted.logout_by_get = Some(!self.stay_in().await?);
-            }
+            self.ann.fetch(&mut self.site, &logout.action).await?;
+            acted.logout_by_get = Some(!self.stay_in().await?);
         }
         self.guest = Person::default();
         acted.foreign_login = Some(self.guest.log_in_from_elsewhere(&mut self.site, recipe).await?);
@@ -220,9 +217,6 @@ impl<'a> Walk<'a> {
         acted.logout_elsewhere = elsewhere(&self.site.target, &answers);
         let still_in = self.ann_is_in().await?;
         acted.still_in = Some(still_in);
-        if logout.method == Method::Get {
-            acted.logout_by_get = Some(!still_in);
-        }
         let session =
             acted.session.as_ref().and_then(|name| self.value(&before, name).map(|value| (name, value)));
         acted.cookie_left = session.map(|(name, value)| self.value(&self.ann.jar, name) == Some(value));
