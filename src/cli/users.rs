@@ -150,6 +150,9 @@ fn line() -> anyhow::Result<Secret<String>> {
     let input = io::stdin().lock().take(MOST).read_line(&mut text);
     let text = Secret::new(text);
     input.context("cannot read the password from standard input")?;
+    if text.expose().is_empty() {
+        bail!("no password was given: write it as one line of standard input, or run this on a terminal");
+    }
     let bare = text.expose().strip_suffix('\n').unwrap_or(text.expose());
     Ok(Secret::new(bare.strip_suffix('\r').unwrap_or(bare).to_owned()))
 }

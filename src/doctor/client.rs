@@ -159,7 +159,7 @@ impl Client {
         self.pace.tick().await;
         self.made += 1;
         let port = url.port_or_known_default().unwrap_or(443);
-        let connecting = TcpStream::connect((bare_host(url), port));
+        let connecting = TcpStream::connect((reached_as(url), port));
         match timeout(PATIENCE, connecting).await {
             Ok(connected) => connected.map_err(Trouble::Connect),
             Err(_elapsed) => Err(Trouble::TimedOut),
@@ -204,7 +204,7 @@ const SHUT: [io::ErrorKind; 5] = [
 /// Tries a connection, and sends nothing.
 pub(crate) async fn reach(url: &Url) -> Reach {
     let port = url.port_or_known_default().unwrap_or(443);
-    match timeout(PATIENCE, TcpStream::connect((bare_host(url), port))).await {
+    match timeout(PATIENCE, TcpStream::connect((reached_as(url), port))).await {
         Ok(Ok(socket)) => match (socket.local_addr(), socket.peer_addr()) {
             (Ok(here), Ok(there)) if here.ip() == there.ip() => Reach::Own,
             _ => Reach::Taken,
@@ -218,6 +218,13 @@ pub(crate) async fn reach(url: &Url) -> Reach {
 
 type Connection = AbortOnDropHandle<Result<(), hyper::Error>>;
 type Begun = (Connection, http::Response<Incoming>, Option<Handshake>);
+
+/// The name that is looked up. All names below `localhost` are this machine's, as browsers have it (RFC 6761 §6.3); many
+/// resolvers do not know them.
+fn reached_as(url: &Url) -> &str {
+    let host = bare_host(url);
+    if host.ends_with(".localhost") { "localhost" } else { host }
+}
 
 fn bare_host(url: &Url) -> &str {
     url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')

@@ -78,6 +78,16 @@ impl Socket {
         &self.pulse
     }
 
+    /// Whether what comes first can only be a method of HTTP: TLS begins with a byte that is no letter (RFC 8446 §5.1).
+    pub(super) async fn begins_with_letters(&self) -> io::Result<bool> {
+        let mut first = [0];
+        match self.unread.first() {
+            Some(byte) => first = [*byte],
+            None => drop(self.stream.peek(&mut first).await?),
+        }
+        Ok(first.iter().all(u8::is_ascii_uppercase))
+    }
+
     /// The next reads give `bytes` first.
     pub(super) fn put_back(&mut self, bytes: Vec<u8>) {
         self.unread = bytes;

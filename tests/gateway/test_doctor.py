@@ -122,6 +122,12 @@ def test_a_server_that_still_speaks_tls_1_1_fails(tmp_path, oldest):
     assert look.checks["tls_version"]["status"] == ("fail" if oldest == "TLSv1_1" else "pass")
 
 
+def test_a_name_below_localhost_is_this_machines_also_where_no_resolver_knows_it(make_gateway, express):
+    gateway = make_gateway("doctor-localhost", [{"hosts": ["notes.localhost"], "upstream": express.upstream}])
+    look = Look(f"https://notes.localhost:{gateway.port}/", "--ca-file", gateway.folder / "cert.pem")
+    assert look.checks["tls_certificate"]["status"] == "pass" and look.named("fail") == set()
+
+
 def test_an_app_on_loopback_is_reached_by_its_own_machine_alone(behind, express):
     look = Look(behind[0], "--app", express.upstream)
     assert look.checks["app_reachable"]["status"] == "skip"

@@ -9,6 +9,7 @@ from support.gateway import ROOT
 from support.person import Person
 from support.waiting import wait_until
 from support.wire import Wire
+from support.wire import head
 
 
 def client_hello(version):
@@ -57,6 +58,14 @@ def openssl(gateway, *arguments, stdin):
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{gateway.port}", "-servername", "rec.test", "-tls1_3"]
     done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, timeout=30, check=False)
     return (done.stdout + done.stderr).decode("utf-8", "replace")
+
+
+def test_who_leaves_the_s_out_of_the_address_is_told(gateway):
+    with Wire(gateway.port, tls=False) as wire:
+        wire.send(head("GET", "/", gateway.authority()))
+        told = wire.response()
+        assert told.status == 400 and "https://" in told.text
+        assert wire.closed()
 
 
 def test_early_data_is_never_taken(gateway, work, recorder):

@@ -92,11 +92,12 @@ fn users(file: &LoginFile, needed: bool, check: &mut Check<'_>) -> PathBuf {
         } else {
             format!("there is no users file at `{}`: nobody could log in", path.display())
         };
-        check.findings.missing(
-            at,
-            text,
-            &format!("make it with `vestibule users add NAME --file {}`", path.display()),
-        );
+        let help = if path.exists() {
+            "mend it there; until then nobody could log in".to_owned()
+        } else {
+            format!("make it with `vestibule users add NAME --file {}`", path.display())
+        };
+        check.findings.missing(at, text, &help);
     }
     check.private(&path, at, "the users file", "with it passwords are guessed in peace, or replaced");
     path

@@ -324,9 +324,18 @@ impl Read for AllowFile {
         if let Value::Text(text) = &node.value
             && !known(text)
         {
-            // Most likely the name of a group, put where the word belongs.
+            let meant = match text.to_lowercase().as_str() {
+                "everyone" | "everybody" | "anybody" | "all" | "any" | "public" | "*" => Some("anyone"),
+                "user" | "users" | "logged_in" | "login" | "authorized" => Some("authenticated"),
+                "none" | "noone" | "no_one" | "deny" => Some("nobody"),
+                _ => None,
+            };
             let wanted = "one of anyone, authenticated, nobody, or a choice of users";
-            let write = format!("one of them, or `{{ groups: [{text}] }}`");
+            let write = match meant {
+                Some(word) => format!("`{word}`"),
+                // Most likely the name of a group, put where the word belongs.
+                None => format!("one of them, or `{{ groups: [{text}] }}`"),
+            };
             read::wrong_type(node, path, wanted, &write, findings);
             return None;
         }

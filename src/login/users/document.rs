@@ -40,6 +40,8 @@ impl Problem {
 
 /// An error text as it came, without the value it was about: that may be a password in the wrong place.
 fn without_values(text: &str) -> String {
+    // The line is told beside it.
+    let text = text.split(" at line ").next().unwrap_or(text);
     match (text.split_once("invalid type: "), text.rsplit_once(", expected ")) {
         (Some((place, _)), Some((_, expected))) => format!("{place}this must be {expected}"),
         (_, _) => text.to_owned(),
@@ -48,7 +50,10 @@ fn without_values(text: &str) -> String {
 
 /// One user, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a block with a `password:` line, as `vestibule users add` writes it"
+)]
 pub struct Entry {
     /// The stored hash.
     pub password: String,
@@ -76,7 +81,7 @@ fn is_false(value: &bool) -> bool {
 
 /// All users, in the order they are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a block with `users:` and a user a line below it")]
 pub struct Document {
     #[serde(default, deserialize_with = "entries_in_order", serialize_with = "entries_as_map")]
     users: Vec<(String, Entry)>,
