@@ -8,9 +8,13 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::net::TcpListener;
+use std::net::TcpStream;
+use std::net::ToSocketAddrs as _;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -30,6 +34,7 @@ use crate::login::hash::Password;
 use crate::login::users::document::Entry;
 use crate::login::users::file;
 use crate::login::users::file::UsersError;
+use crate::upstream::Endpoint;
 
 /// The first user.
 pub const ADMIN: &str = "admin";
@@ -55,7 +60,26 @@ pub struct QuickstartArgs {
 pub fn run(args: &QuickstartArgs) -> Result<(), Failure> {
     let written = write(args, FirstPassword::OneTime)?;
     let config = cli::load(Some(&written.config))?.config;
-    Ok(serve::until_stopped(config, |app| greet(app, &written))?)
+    let silent = config.sites.first().and_then(|site| silent(&site.upstream.servers));
+    Ok(serve::until_stopped(config, |app| greet(app, &written, silent.as_deref()))?)
+}
+
+/// The app's address, if nobody takes a connection there: who is greeted now would only learn it behind the login.
+fn silent(servers: &[Endpoint]) -> Option<String> {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let server = servers.first()?;
+    let answers = match server {
+        Endpoint::Unix(path) => UnixStream::connect(path).is_ok(),
+        Endpoint::Http(authority) | Endpoint::Https(authority) => {
+            let port = if matches!(server, Endpoint::Https(_)) { 443 } else { 80 };
+            let host = authority.host.as_str().trim_matches(['[', ']']);
+            let addresses = (host, authority.port.unwrap_or(port)).to_socket_addrs();
+            addresses.is_ok_and(|mut found| {
+                found.any(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok())
+            })
+        }
+    };
+    (!answers).then(|| server.to_string())
 }
 
 /// Whether the first user's password must be changed at the first login.
@@ -67,7 +91,7 @@ pub(crate) enum FirstPassword {
     ToKeep,
 }
 
-fn greet(app: &App, written: &Written) -> anyhow::Result<()> {
+fn greet(app: &App, written: &Written, silent: Option<&str>) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     if written.kept {
         writeln!(out, "\n  {} was there already and is used as it is.", written.config.display())?;
@@ -79,6 +103,9 @@ fn greet(app: &App, written: &Written) -> anyhow::Result<()> {
             writeln!(out, "  (you choose your own then)\n")?;
         }
         None => writeln!(out, "  Sign in as somebody from the users file.\n")?,
+    }
+    if let Some(app) = silent {
+        writeln!(out, "  Nothing answers at {app} yet: start your app there, or correct `upstream`.\n")?;
     }
     writeln!(
         out,

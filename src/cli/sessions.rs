@@ -115,11 +115,9 @@ pub fn run(arguments: SessionsArgs) -> Result<(), Failure> {
         Checked::EndUser(name) => {
             let ended: Ended = socket.ask("DELETE", &format!("/api/sessions?{}", of_user(&name)))?;
             let told = tell(&ended, json, &format!("{} of {name} ended.", sessions(ended.ended)));
-            match namesakes(&socket, &name) {
-                // Whoever ends a user's sessions in a hurry must not believe that it is done.
-                Ok(Some(others)) if ended.ended == 0 => told.and_then(|()| bail!("{others}")),
-                _ => told,
-            }
+            // Whoever ends a user's sessions in a hurry must not believe that it is done.
+            let others = if ended.ended == 0 { namesakes(&socket, &name) } else { Ok(None) };
+            told.and_then(|()| others?.map_or(Ok(()), |others| bail!("{others}")))
         }
         Checked::EndAll { yes } => {
             let agreed = if yes { Ok(()) } else { confirm() };

@@ -32,7 +32,12 @@ impl Login {
 
     pub(crate) async fn look_at_users(&self, told: &mut Option<String>) {
         match self.directory.reload().await {
-            Ok(None) => *told = None,
+            Ok(None) => {
+                if told.take().is_some() {
+                    let users = self.directory.current().users.len();
+                    self.announce(&Event::UsersReloaded { users });
+                }
+            }
             Ok(Some(change)) => {
                 self.apply_foreign(&change).await;
                 let users = change.users;

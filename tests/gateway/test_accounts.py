@@ -108,6 +108,8 @@ def test_a_users_file_that_cannot_be_used_is_seen_in_the_figures(bench):
     rewrite(bench.users, "users: [", "users:")
     assert bench.users.read_text() == text
     wait_until(lambda: bench.figure("vestibule_users_current") == 1, "the users file is read again")
+    # Whoever follows the log alone sees that it is over, though nobody changed.
+    wait_until(lambda: bench.events()[-1]["event"] == "sys_users_reload", "it is said")
 
 
 def leave_after_sending(person, target, fields):

@@ -342,6 +342,16 @@ def test_quickstart_makes_everything_and_its_password_must_be_changed(work, reco
         assert process.stop() == 0
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_quickstart_says_if_there_is_no_app_yet(work, recorder, answers):
+    folder, upstream = work / f"quick-{answers}", recorder.upstream if answers else f"http://127.0.0.1:{free_port()}"
+    arguments = ("quickstart", "--upstream", upstream, "--dir", folder)
+    process, _ = start_listening(f"quick-{answers}", *arguments, folder=folder, logs=work / "logs")
+    wait_until(lambda: "Next time" in process.said(), "it greets")
+    assert (f"Nothing answers at {upstream} yet" in process.said()) == (not answers)
+    process.stop()
+
+
 def test_a_quickstart_that_cannot_listen_loses_no_password(work, recorder):
     folder = work / "quick-taken"
     arguments = ("quickstart", "--upstream", recorder.upstream, "--dir", folder)
