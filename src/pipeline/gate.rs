@@ -137,8 +137,9 @@ impl Gateway {
         (site, path): (&Site, &CanonicalPath),
         head: &Parts,
     ) -> Result<(), Reject> {
-        let leaves =
-            || exchange.session().is_some() && site.logout.as_ref().is_some_and(|logout| logout.is_at(path));
+        let leaves = || {
+            exchange.session().is_some() && site.logout.as_ref().is_some_and(|logout| logout.may_be_at(path))
+        };
         let is_safe = csrf::is_safe(&head.method);
         if site.csrf == Csrf::Off || (is_safe && !is_websocket(head) && !leaves()) {
             return Ok(());

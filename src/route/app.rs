@@ -219,6 +219,12 @@ impl AppLogout {
         self.paths.iter().any(|own| own.matches_exactly(path))
     }
 
+    /// Whether some app could take a path for its logout, whatever its spelling: what keeps others from it holds for all that
+    /// may be it.
+    pub fn may_be_at(&self, path: &CanonicalPath) -> bool {
+        self.paths.iter().any(|own| own.matches_loosely(path))
+    }
+
     /// How the app is told, and where: method and path. Nothing if it is not.
     pub fn to_tell(&self) -> Option<(Method, String)> {
         let path = self.paths.first()?.to_string();

@@ -543,6 +543,8 @@ def test_nobody_is_logged_out_by_what_no_person_asked_for(apps):
             # Nor does the app hear of what another site wants.
             assert refused.status == 403, headers
             assert told(person)["app"] == "alice", headers
+    for spelling in ("/Logout", "/logout/"):
+        assert person.visit(spelling, **{"Sec-Fetch-Site": "cross-site"}).status == 403, spelling
     old = {"Accept": "text/html", "Referer": "https://evil.test/page"}
     assert person.request("GET", "/logout", old).status == 403, "from a browser that says less"
     assert logout(person, "POST", **{"Sec-Fetch-Site": "cross-site"}).status == 403
