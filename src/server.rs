@@ -40,6 +40,7 @@ mod guard;
 mod http2;
 mod inherited;
 mod listener;
+mod no_tls;
 mod peer;
 mod proxy_protocol;
 mod pulse;
@@ -106,7 +107,8 @@ pub struct Limits {
     pub headers: usize,
     /// How long a TLS handshake, and then a request's head, may take.
     pub header_timeout: Duration,
-    /// How long a connection may wait for its next request, and a body for its next byte.
+    /// How long a connection may wait for its next request, a body for its next byte, and an answer for its client to
+    /// take more of it; over HTTP/2 a stream is reset by itself.
     pub idle_timeout: Duration,
     /// Open connections over all listeners; fewer where the process may not open twice as many files.
     pub connections: usize,

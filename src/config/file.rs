@@ -319,7 +319,8 @@ shape! {
         body: OrNull<Size>,
         /// How long a TLS handshake, and then a request's head, may take. Default: 10s.
         header_timeout: Span,
-        /// How long a connection may wait for its next request, and a body for its next byte. Default: 75s.
+        /// How long a connection may wait for its next request, a body for its next byte, and an answer for its
+        /// client to take more of it; over HTTP/2 a stream is reset by itself. Default: 75s.
         idle_timeout: Span,
         /// How long connecting to the app may take. Default: 5s.
         upstream_connect: Span,

@@ -14,8 +14,6 @@ use hyper::server::conn::http1;
 use hyper::server::conn::http2::Builder as Http2Builder;
 use hyper::server::conn::http2::Connection as Http2Connection;
 use hyper_util::rt::TokioTimer;
-use tokio::io::AsyncReadExt as _;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio::time::timeout;
@@ -31,6 +29,7 @@ use crate::server::figures::Figures;
 use crate::server::guard::Guard;
 use crate::server::http2;
 use crate::server::http2::Local;
+use crate::server::no_tls;
 use crate::server::peer::Entrance;
 use crate::server::peer::Peer;
 use crate::server::proxy_protocol;
@@ -158,29 +157,12 @@ async fn establish(arrival: Arrival, shared: &Shared) -> io::Result<(Peer, Trans
         return Ok((peer, Transport::Plain(socket)));
     }
     if socket.begins_with_letters().await? {
-        return Err(tell_of_https(socket).await);
+        return Err(no_tls::tell(socket).await);
     }
     let tls = shared.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
     let (stream, info) = tls.accept(socket).await?;
     peer.tls = Some(info);
     Ok((peer, Transport::Tls(Box::new(stream))))
-}
-
-/// What somebody gets who left the `s` out of the address.
-const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 72\r\nConnection: close\r\n\r\n\
-    This port speaks https: begin the address with https:// and try it again";
-
-async fn tell_of_https(mut socket: Socket) -> io::Error {
-    let told = async {
-        // Read, since closing with unread input makes the kernel throw the answer away.
-        let mut request = [0; 4096];
-        let _length = socket.read(&mut request).await?;
-        socket.write_all(NO_TLS).await?;
-        socket.shutdown().await
-    };
-    told.await
-        .err()
-        .unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "plain HTTP where TLS is spoken"))
 }
 
 // An IPv4 client of a socket that serves both families is an IPv4 client.
@@ -284,7 +266,7 @@ async fn drive<C: Conversation>(
                     closing = true;
                     conversation.as_mut().wind_down();
                 }
-                Wait::Body | Wait::Write | Wait::Stalled | Wait::Linger | Wait::Closing | Wait::Nothing => {
+                Wait::Body | Wait::Write | Wait::Linger | Wait::Closing | Wait::Nothing => {
                     return Poll::Ready(Ok(()));
                 }
             }

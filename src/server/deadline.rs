@@ -1,4 +1,4 @@
-//! One timer for a whole connection. It is set again only when it fires or must fire earlier, so that a request on a
+//! One timer for a whole connection or stream. It is set again only when it fires or must fire earlier, so that a request on a
 //! busy connection costs a comparison and a look at the clock, and never a turn of the timer wheel.
 
 use std::pin::Pin;
@@ -10,38 +10,31 @@ use tokio::time::Instant;
 use tokio::time::Sleep;
 use tokio::time::sleep_until;
 
-use crate::server::pulse::Wait;
-
-/// See the module.
+/// See the module. `W` says what is waited for.
 #[derive(Debug)]
-pub(super) struct Deadline {
-    wait: (Wait, u64),
+pub(super) struct Deadline<W> {
+    wait: Option<W>,
     since: Instant,
     timer: Pin<Box<Sleep>>,
     watched: bool,
 }
 
-impl Deadline {
+impl<W: PartialEq> Deadline<W> {
     /// Waits for nothing yet.
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { wait: (Wait::Nothing, 0), since: now, timer: Box::pin(sleep_until(now)), watched: false }
+        Self { wait: None, since: now, timer: Box::pin(sleep_until(now)), watched: false }
     }
 
     /// Whether `wait` has lasted `limit`. A wait is the same as long as it compares equal. Wakes the task when it is
     /// time to ask again.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        wait: (Wait, u64),
-        limit: Option<Duration>,
-    ) -> Poll<()> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, wait: W, limit: Option<Duration>) -> Poll<()> {
         let Some(limit) = limit else {
-            self.wait = wait;
+            self.wait = Some(wait);
             return Poll::Pending;
         };
-        if self.wait != wait {
-            self.wait = wait;
+        if self.wait.as_ref() != Some(&wait) {
+            self.wait = Some(wait);
             self.since = Instant::now();
         }
         let due = self.since + limit;
@@ -80,7 +73,7 @@ mod tests {
             turns += 1;
             // The wait changes once, when the first timer fires.
             let mark = u64::from(start.elapsed() >= Duration::from_secs(10));
-            deadline.poll(cx, (Wait::Idle, mark), LIMIT)
+            deadline.poll(cx, mark, LIMIT)
         })
         .await;
         assert_eq!((start.elapsed().as_secs(), turns), (20, 3));
@@ -90,17 +83,16 @@ mod tests {
     async fn a_shorter_limit_comes_into_force_at_once() {
         let mut deadline = Deadline::new();
         let start = Instant::now();
-        let first =
-            poll_fn(|cx| Poll::Ready(deadline.poll(cx, (Wait::Idle, 0), Some(Duration::from_secs(75)))));
+        let first = poll_fn(|cx| Poll::Ready(deadline.poll(cx, 0, Some(Duration::from_secs(75)))));
         assert!(first.await.is_pending());
-        poll_fn(|cx| deadline.poll(cx, (Wait::Head, 0), LIMIT)).await;
+        poll_fn(|cx| deadline.poll(cx, 1, LIMIT)).await;
         assert_eq!(start.elapsed().as_secs(), 10);
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiting_for_nothing_never_fires() {
         let mut deadline = Deadline::new();
-        let wait = poll_fn(|cx| deadline.poll(cx, (Wait::Nothing, 0), None));
+        let wait = poll_fn(|cx| deadline.poll(cx, (), None));
         assert!(tokio::time::timeout(Duration::from_hours(1), wait).await.is_err());
     }
 }

@@ -52,11 +52,9 @@ impl<S: Handler> Service<Request<Incoming>> for Watched<S> {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let ordinal = self.pulse.begin();
         let turn = Turn(Arc::clone(&self.pulse));
-        let refusal = if request.version() == Version::HTTP_2 {
-            http2::examine(&request, self.limits).err()
-        } else {
-            self.pulse.refusal(ordinal)
-        };
+        let in_frames = request.version() == Version::HTTP_2;
+        let refusal =
+            if in_frames { http2::examine(&request, self.limits).err() } else { self.pulse.refusal(ordinal) };
         let opaque = self.pulse.is_opaque(ordinal);
         // hyper offers the upgrade for any `Upgrade` field and for CONNECT. Where the guard reads on, nobody may take it.
         if !opaque && !request.extensions().is_empty() {
@@ -65,7 +63,7 @@ impl<S: Handler> Service<Request<Incoming>> for Watched<S> {
         if let Some(refusal) = refusal {
             request.extensions_mut().insert(refusal);
         }
-        Exchange { work: self.handler.call(request), turn: Some(turn), opaque }
+        Exchange { work: self.handler.call(request), turn: Some(turn), opaque, in_frames }
     }
 }
 
@@ -87,6 +85,7 @@ pin_project! {
         work: F,
         turn: Option<Turn>,
         opaque: bool,
+        in_frames: bool,
     }
 
     impl<F> PinnedDrop for Exchange<F> {
@@ -112,7 +111,8 @@ where
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let turn = this.turn.take();
-        Poll::Ready(Ok(response.map(|body| Answer { body, turn })))
+        let in_frames = *this.in_frames;
+        Poll::Ready(Ok(response.map(|body| Answer { body, turn, in_frames, kept: None })))
     }
 }
 
@@ -123,6 +123,9 @@ pin_project! {
         #[pin]
         body: B,
         turn: Option<Turn>,
+        in_frames: bool,
+        // The end of the last piece, see `last_byte`.
+        kept: Option<Bytes>,
     }
 }
 
@@ -134,17 +137,42 @@ impl<B: Body<Data = Bytes>> Body for Answer<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = self.project().body.poll_frame(cx);
-        let gave = matches!(&frame, Poll::Ready(Some(Ok(_))));
-        if gave { Piece::Given } else { Piece::Awaited }.leave();
+        let mut this = self.project();
+        if let Some(end) = this.kept.take() {
+            Piece::Given.leave();
+            return Poll::Ready(Some(Ok(Frame::data(end))));
+        }
+        let mut frame = this.body.as_mut().poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame {
+            Piece::Given.leave();
+            if *this.in_frames && this.body.is_end_stream() {
+                *this.kept = frame.data_mut().and_then(last_byte);
+            }
+        } else {
+            Piece::Awaited.leave();
+        }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.kept.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.kept {
+            Some(end) => SizeHint::with_exact(end.len() as u64),
+            None => self.body.size_hint(),
+        }
     }
+}
+
+// A last piece up to this is handed over whole: a hundred of them are little, and a second frame would cost each answer.
+const SMALL: usize = 1024;
+
+/// Cuts the last byte off the last piece of an answer in frames.
+// hyper hands a piece over once its client has room for a byte, and is done with the stream when it has handed over the
+// last. The rest would lie in memory, timed by nobody, for as long as the client likes. The byte is asked for when all
+// before it is sent, and then goes at once.
+fn last_byte(piece: &mut Bytes) -> Option<Bytes> {
+    (piece.len() > SMALL).then(|| piece.split_off(piece.len() - 1))
 }

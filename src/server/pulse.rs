@@ -44,8 +44,6 @@ pub(super) enum Wait {
     Body,
     /// Room to write.
     Write,
-    /// Room for an answer, on a stream whose peer gives none.
-    Stalled,
     /// The peer's goodbye, behind the last answer.
     Linger,
     /// The end of a conversation that was told to end.
@@ -59,7 +57,7 @@ impl Wait {
     pub(super) fn limit(self, limits: &Limits) -> Option<Duration> {
         match self {
             Self::First | Self::Head | Self::Closing => Some(limits.header_timeout),
-            Self::Idle | Self::Body | Self::Write | Self::Stalled => Some(limits.idle_timeout),
+            Self::Idle | Self::Body | Self::Write => Some(limits.idle_timeout),
             Self::Linger => Some(LINGER),
             Self::Nothing => None,
         }

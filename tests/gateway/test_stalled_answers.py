@@ -81,16 +81,44 @@ def test_many_stuck_streams_all_end_and_leave_room(gateway):
         assert client.finish(again).body == b"ok"
 
 
-def test_a_slow_reader_is_let_read(gateway):
-    with connect(gateway, 20_000) as client:
-        slow = client.open(request(gateway.authority(), "/some"))
-        client.drain(0.8 * PATIENCE)
-        client.send_raw(WindowUpdateFrame(slow, window_increment=5_000).serialize())
-        client.drain(0.8 * PATIENCE)
-        client.send_raw(WindowUpdateFrame(slow, window_increment=5_000).serialize())
-        # The connection may be told to end by now, behind this answer.
-        wait_until(lambda: client.drain(0.1) or client.streams[slow].ended, "the rest comes")
-        assert client.streams[slow].body == b"y" * 30_000
+def test_a_last_piece_that_nobody_takes_ends_too(gateway):
+    """A byte of room is given for each: what comes first is taken, and all the rest is waited for."""
+    with connect(gateway, 1) as client:
+        stuck = [client.open(request(gateway.authority(), "/some")) for _ in range(50)]
+
+        def all_end():
+            again = client.open(request(gateway.authority(), "/small"))
+            client.send_raw(WindowUpdateFrame(again, window_increment=100).serialize())
+            assert client.finish(again).body == b"ok", "others move all the time"
+            client.drain(0.1)
+            return all(client.streams[one].reset is not None for one in stuck)
+
+        wait_until(all_end, "all end", within=15)
+
+
+def test_room_for_the_answer_is_room_enough(gateway, app):
+    for size in (1, 1023, 1024, 1025, 30_000):
+        app.on("/exact", answer(body=b"z" * size))
+        with connect(gateway, size) as client:
+            stream = client.finish(client.open(request(gateway.authority(), "/exact")))
+            assert (stream.reset, stream.body) == (None, b"z" * size)
+
+
+def test_a_slow_reader_is_let_read_for_as_long_as_it_reads(make_gateway, app):
+    patience = 3
+    sites = [{"hosts": ["rec.test"], "upstream": app.upstream, "rules": [{"path": "/*", "allow": "anyone"}]}]
+    gateway = make_gateway("stalled-slow-reader", sites, limits={"idle_timeout": f"{patience}s"})
+    with connect(gateway, 1) as client:
+        slow = client.open(request(gateway.authority(), "/endless"))
+        client.send_raw(WindowUpdateFrame(0, window_increment=1 << 24).serialize())
+        until = time.monotonic() + 3 * patience
+        while time.monotonic() < until:
+            # More than a piece of an answer has.
+            client.send_raw(WindowUpdateFrame(slow, window_increment=1 << 17).serialize())
+            client.drain(patience / 4)
+            assert client.streams[slow].reset is None
+        assert len(client.streams[slow].body) > 8 * (1 << 17)
+        wait_until(lambda: client.drain(0.1) or client.streams[slow].reset is not None, "and no longer", within=15)
 
 
 def test_an_app_that_thinks_is_waited_for(gateway):
