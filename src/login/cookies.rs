@@ -107,10 +107,10 @@ impl Devices {
         }
         let anothers = match find(headers, DEVICE_COOKIE) {
             Found::None => false,
-            Found::One(value) => from_base64url(value).is_some_and(|bytes| {
-                Parts::of(&bytes).is_some_and(|parts| {
-                    parts.holds == Holds::OwnersCookies.byte() && parts.cleared.is_empty()
-                })
+            // What cannot be read is of an older form, or mangled: somebody was here.
+            Found::One(value) => from_base64url(value).is_none_or(|bytes| {
+                Parts::of(&bytes)
+                    .is_none_or(|parts| parts.holds != Holds::Nothing.byte() && parts.cleared.is_empty())
             }),
             Found::Several => true,
         };
@@ -322,6 +322,42 @@ mod tests {
         forged[16] = 1;
         let forged = headers(&format!("{DEVICE_COOKIE}={}", base64url(&forged)));
         assert!(devices.known(&forged, &alice).is_none());
+    }
+
+    #[test]
+    fn a_device_cookie_that_cannot_be_read_is_anothers() {
+        let devices = Devices::new(&Key::generate().into());
+        let alice = UserName::parse("alice").unwrap();
+        let old = base64url(&[7; 49]);
+        for value in ["", "!", "AAAA", old.as_str()] {
+            let headers = headers(&format!("{DEVICE_COOKIE}={value}"));
+            assert_eq!(devices.leftovers(&headers, &alice), Leftovers::Anothers, "{value:?}");
+            assert!(devices.vouched(&headers).is_none() && devices.known(&headers, &alice).is_none());
+        }
+    }
+
+    #[test]
+    fn nobody_but_us_can_say_whose_a_device_is() {
+        let devices = Devices::new(&Key::generate().into());
+        let (alice, bob) = (UserName::parse("alice").unwrap(), UserName::parse("bob").unwrap());
+        let bytes = |user| {
+            let set = devices.remember(user).unwrap();
+            from_base64url(set.to_str().unwrap().split([';', '=']).nth(1).unwrap().as_bytes()).unwrap()
+        };
+        let vouched = |bytes: &[u8]| {
+            devices.vouched(&headers(&format!("{DEVICE_COOKIE}={}", base64url(bytes)))).map(|one| one.owner)
+        };
+        let (own, others) = (bytes(&alice), bytes(&bob));
+        assert!(vouched(&own).is_some() && vouched(&own) == vouched(&bytes(&alice)));
+        assert_ne!(vouched(&own), vouched(&others));
+        for at in 0..own.len() {
+            let mut forged = own.clone();
+            forged[at] ^= 1;
+            assert_eq!(vouched(&forged), None, "byte {at}");
+            // With another's byte, as far as it differs, nor with all that follows it.
+            let spliced = [&own[..at], &others[at..]].concat();
+            assert!(at == 0 || vouched(&spliced).is_none(), "from byte {at} on");
+        }
     }
 
     #[test]
