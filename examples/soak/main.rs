@@ -72,8 +72,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(&Arguments::parse()).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(outcome) => outcome.code(),
         Err(error) => {
             println!("soak: {error:#}");
             ExitCode::FAILURE
@@ -81,7 +80,34 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: &Arguments) -> Result<bool> {
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    /// Nothing went wrong, but whether memory grows cannot be told from this run.
+    Undecided,
+}
+
+impl Outcome {
+    fn code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Passed => 0,
+            Self::Failed => 1,
+            Self::Undecided => 2,
+        })
+    }
+
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Passed => "SOAK PASSED",
+            Self::Failed => "SOAK FAILED",
+            Self::Undecided => "SOAK UNDECIDED: run it for longer",
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<Outcome> {
     let upstream = upstream::start().await?;
     let users: Vec<String> = (0..arguments.sessions.max(1)).map(|user| format!("user{user:05}")).collect();
     let mut gateway = Gateway::start(&arguments.binary, upstream, &users).await?;
@@ -89,13 +115,13 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         outcome = soak(arguments, &gateway, users) => outcome,
         interrupted = interrupted() => interrupted.and_then(|()| Err(anyhow!("interrupted"))),
     };
-    if !matches!(outcome, Ok(true)) {
+    if !matches!(outcome, Ok(Outcome::Passed | Outcome::Undecided)) {
         println!("The gateway's last lines:\n{}", gateway.last_words());
     }
-    let fine = outcome?;
+    let outcome = outcome?;
     gateway.stop().await?;
-    println!("{}", if fine { "SOAK PASSED" } else { "SOAK FAILED" });
-    Ok(fine)
+    println!("{}", outcome.told());
+    Ok(outcome)
 }
 
 /// Whoever ends this process wants the gateway gone as well, which happens when it is dropped.
@@ -107,7 +133,7 @@ async fn interrupted() -> Result<()> {
     }
 }
 
-async fn soak(arguments: &Arguments, gateway: &Gateway, users: Vec<String>) -> Result<bool> {
+async fn soak(arguments: &Arguments, gateway: &Gateway, users: Vec<String>) -> Result<Outcome> {
     let target = |http2| Target::new(gateway.address, gateway::HOST, &gateway.certificate(), http2);
     let authority = format!("{}:{}", gateway::HOST, gateway.address.port());
     let began = Instant::now();
@@ -181,13 +207,13 @@ async fn watch(gateway: &Gateway, load: &Load, began: Instant, samples: &mut Sam
     anyhow!("the clock ran out")
 }
 
-/// Prints the result; says whether nothing was wrong.
-fn report(load: &Load, took: Duration, samples: &Samples) -> bool {
+/// Prints the result.
+fn report(load: &Load, took: Duration, samples: &Samples) -> Outcome {
     println!("{}", load.tally);
     let answered = load.tally.answered();
     println!("took             {:>12.1} s", took.as_secs_f64());
     let Some(trend) = samples.trend() else {
-        return false;
+        return Outcome::Failed;
     };
     println!(
         "resident         {:>12} KiB at first, {} at last, {} at most",
@@ -204,5 +230,13 @@ fn report(load: &Load, took: Duration, samples: &Samples) -> bool {
     if !complete {
         println!("only {answered} of {} requests were answered", load.requests);
     }
-    complete && answered > 0 && load.tally.faults() == 0 && trend.verdict() != Verdict::Grows
+    if !complete || answered == 0 || load.tally.faults() > 0 {
+        return Outcome::Failed;
+    }
+    match trend.verdict() {
+        // A short run is for the answers alone.
+        Verdict::Steady | Verdict::TooShort => Outcome::Passed,
+        Verdict::Grows => Outcome::Failed,
+        Verdict::Unclear => Outcome::Undecided,
+    }
 }

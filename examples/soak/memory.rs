@@ -98,10 +98,9 @@ impl Samples {
 /// How much memory grows over these samples, and how far off that may be, both in percent: a line of best fit through the
 /// medians of its pieces, and the error of its slope.
 fn growth(samples: &[(Duration, u64)]) -> Option<(f64, f64)> {
-    let size = samples.len().div_ceil(PIECES).max(1);
-    let pieces: Vec<f64> = samples
-        .chunks(size)
-        .map(|piece| median(piece.iter().map(|&(_, kib)| figure(kib)).collect()))
+    let pieces: Vec<f64> = (0..PIECES)
+        .map(|place| samples.get(place * samples.len() / PIECES..(place + 1) * samples.len() / PIECES))
+        .map(|piece| median(piece?.iter().map(|&(_, kib)| figure(kib)).collect()))
         .collect::<Option<_>>()?;
     let count = pieces.len() as f64;
     let level = pieces.iter().sum::<f64>() / count;
@@ -123,4 +122,52 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 
 fn figure(kib: u64) -> f64 {
     kib as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The trend of a run of so many seconds whose memory at each of them is given.
+    fn trend(seconds: u64, resident: impl Fn(u64) -> u64) -> Trend {
+        let mut samples = Samples::default();
+        (0..seconds).for_each(|at| samples.add(Duration::from_secs(at), resident(at)));
+        samples.trend().unwrap()
+    }
+
+    /// Up and down, with a median of nothing.
+    fn wobble(at: u64, by: u64) -> u64 {
+        (at * 7919) % (2 * by + 1)
+    }
+
+    #[test]
+    fn what_stays_is_steady_and_what_rises_grows() {
+        let steady = trend(1000, |at| 40_000 + wobble(at, 200));
+        assert_eq!(steady.verdict(), Verdict::Steady, "{} ± {}", steady.percent, steady.error);
+        let falls = trend(1000, |at| 40_000 - 4 * at);
+        assert_eq!(falls.verdict(), Verdict::Steady);
+        let rises = trend(1000, |at| 40_000 + 4 * at + wobble(at, 200));
+        assert_eq!(rises.verdict(), Verdict::Grows);
+        assert!((rises.percent - 4.9).abs() < 0.5, "2,000 of 41,000 KiB: {}", rises.percent);
+    }
+
+    #[test]
+    fn what_comes_before_the_last_half_does_not_count() {
+        assert_eq!(trend(1000, |at| 10_000 + 100 * at.min(400)).verdict(), Verdict::Steady);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_called_steady() {
+        let leaps = trend(1000, |at| if (at / 100) % 2 == 0 { 40_000 } else { 48_000 });
+        assert_eq!(leaps.verdict(), Verdict::Unclear, "{} ± {}", leaps.percent, leaps.error);
+        assert_eq!(trend(60, |_| 40_000).verdict(), Verdict::TooShort);
+    }
+
+    #[test]
+    fn any_number_of_samples_is_ten_pieces_or_no_figure() {
+        for count in 0..200_u64 {
+            let samples: Vec<_> = (0..count).map(|at| (Duration::from_secs(at), 100 + at)).collect();
+            assert_eq!(growth(&samples).is_some(), count >= PIECES as u64, "{count} samples");
+        }
+    }
 }
