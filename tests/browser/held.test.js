@@ -24,7 +24,13 @@ before(async () => {
   notes = await startNotes();
   const site = (host, session) => ({ hosts: [host], upstream: notes.upstream, cookies: "vault", session });
   guestbook = await startGuestbook();
-  const guests = (mode, cookies, session = {}) => ({ hosts: [`${mode}.test`], upstream: guestbook.upstream, cookies, session });
+  // Long enough for all that is done in one session, also on a slow machine.
+  const guests = (mode, cookies, session = {}) => ({
+    hosts: [`${mode}.test`],
+    upstream: guestbook.upstream,
+    cookies,
+    session: { idle_timeout: "8s", ...session },
+  });
   const sites = [
     site("window.test", { resume_window: "10m" }),
     site("plain.test", {}),
