@@ -38,13 +38,27 @@ fn piece(text: &str) -> String {
     if is_id(text) { "…".to_owned() } else { text.as_bytes().escape_ascii().to_string() }
 }
 
-/// Whether a piece of a path is more like an id than a word: ASP.NET's `(S(…))`, and what is long with digits in it.
+/// Whether a piece of a path may be an id: it is not short, and not made of words and small numbers alone. In doubt it is
+/// one, since a report is passed around.
 fn is_id(piece: &str) -> bool {
-    const LONG: usize = 16;
-    let digits = piece.bytes().filter(u8::is_ascii_digit).count();
-    let words = piece.split(['-', '_', '.']).all(|word| word.len() < LONG);
-    piece.to_ascii_lowercase().starts_with("(s(")
-        || piece.len() >= LONG && digits >= 4 && !(words && digits < LONG)
+    const SHORT: usize = 10;
+    let aspnet = piece.to_ascii_lowercase().starts_with("(s(");
+    aspnet
+        || piece.len() >= SHORT && !piece.split(['-', '_', '.']).all(|part| is_number(part) || is_word(part))
+}
+
+// A day, at most.
+fn is_number(part: &str) -> bool {
+    part.len() <= 8 && part.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether this is a word as paths have them: `settings`, `oauth2`, `Account`, or nothing.
+fn is_word(part: &str) -> bool {
+    let letters = part.trim_end_matches(|char: char| char.is_ascii_digit());
+    let small = letters.strip_prefix(|char: char| char.is_ascii_uppercase()).unwrap_or(letters);
+    letters.len() <= 13
+        && part.len() - letters.len() <= 2
+        && small.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 fn cut(text: &str) -> String {
@@ -90,6 +104,11 @@ mod tests {
             ("/reset/Jq2c9U3m-8r0yPzK1xW7vT5bN4sD6gHhLfA_eQoIuYk", "/reset/…"),
             ("/blog/2026-11-a-long-title-of-words", "/blog/2026-11-a-long-title-of-words"),
             ("/vestibule-doctor-1", "/vestibule-doctor-1"),
+            ("/wp-content/themes/twenty-twenty/style.css", "/wp-content/themes/twenty-twenty/style.css"),
+            ("/Account/Resetpassword/step2", "/Account/Resetpassword/step2"),
+            ("/.well-known/change-password", "/.well-known/change-password"),
+            ("/static/jquery-3.7.1.min.js", "/static/jquery-3.7.1.min.js"),
+            ("/reset/MzE.abc123-5f2e9d10c4", "/reset/…"),
         ] {
             let url = url::Url::parse(&format!("https://app.example{path}")).unwrap();
             assert_eq!(shown_path(&url), expected);
@@ -97,6 +116,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn random_ids_of_any_usual_spelling_are_not_shown(bytes: [u8; 32]) {
+            let base64 = |bytes: &[u8]| crate::crypto::base64url(bytes);
+            let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let of = |letters: &[u8]| -> String {
+                bytes.iter().map(|byte| char::from(letters[usize::from(*byte) % letters.len()])).collect()
+            };
+            let [a, b, c, d, e] = [(0, 4), (4, 6), (6, 8), (8, 10), (10, 16)].map(|(from, to)| hex(&bytes[from..to]));
+            for id in [
+                hex(&bytes[..8]), hex(&bytes), format!("{a}-{b}-{c}-{d}-{e}"),
+                of(b"abcdefghijklmnopqrstuvwxyz234567"), of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
+                of(b"abcdefghijklmnopqrstuvwxyz"), of(b"0123456789"),
+            ] {
+                prop_assert_eq!(shown_pieces(&format!("/reset/{id}/x")), "/reset/…/x", "{}", id);
+            }
+        }
+
         #[test]
         fn nothing_but_printable_text_comes_out(bytes: Vec<u8>) {
             let text = shown(&bytes);
