@@ -2,6 +2,7 @@
 //! must not be a burden to it, and whatever the site does must not be one to us.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
+use tokio::net::lookup_host;
 use tokio::time::Interval;
 use tokio::time::MissedTickBehavior;
 use tokio::time::timeout;
@@ -192,19 +194,39 @@ pub(crate) enum Reach {
     Unknown(String),
 }
 
-/// What shows that an address takes no connection from here; other errors, such as an unknown name, show nothing.
-const SHUT: [io::ErrorKind; 5] = [
+/// What shows that an address takes no connection. That this machine has no way to it (no IPv6, say) shows nothing.
+const SHUT: [io::ErrorKind; 4] = [
     io::ErrorKind::ConnectionRefused,
     io::ErrorKind::ConnectionReset,
     io::ErrorKind::HostUnreachable,
-    io::ErrorKind::NetworkUnreachable,
     io::ErrorKind::TimedOut,
 ];
 
-/// Tries a connection, and sends nothing.
+/// So many addresses of a name are tried.
+const MOST_ADDRESSES: usize = 4;
+
+/// Tries a connection to each address of a name, and sends nothing. One that is taken settles it, one that could not be
+/// tried leaves it open.
 pub(crate) async fn reach(url: &Url) -> Reach {
     let port = url.port_or_known_default().unwrap_or(443);
-    match timeout(PATIENCE, TcpStream::connect((reached_as(url), port))).await {
+    let addresses = match timeout(PATIENCE, lookup_host((reached_as(url), port))).await {
+        Ok(Ok(addresses)) => addresses.take(MOST_ADDRESSES),
+        Ok(Err(error)) => return Reach::Unknown(error.to_string()),
+        Err(_elapsed) => return Reach::Unknown("its name took too long to look up".to_owned()),
+    };
+    let mut so_far = None;
+    for address in addresses {
+        match (reach_address(address).await, &so_far) {
+            (taken @ (Reach::Taken | Reach::Own), _) => return taken,
+            (_, Some(Reach::Unknown(_))) => {}
+            (other, _) => so_far = Some(other),
+        }
+    }
+    so_far.unwrap_or_else(|| Reach::Unknown("its name has no address".to_owned()))
+}
+
+async fn reach_address(address: SocketAddr) -> Reach {
+    match timeout(PATIENCE, TcpStream::connect(address)).await {
         Ok(Ok(socket)) => match (socket.local_addr(), socket.peer_addr()) {
             (Ok(here), Ok(there)) if here.ip() == there.ip() => Reach::Own,
             _ => Reach::Taken,
@@ -315,7 +337,8 @@ mod tests {
         assert!(matches!(reach(&url).await, Reach::Own));
         drop(listener);
         assert!(matches!(reach(&url).await, Reach::NotTaken(_)));
-        let nobody = Url::parse("http://nobody.invalid/").unwrap();
+        // Longer than a name may be, so that nobody is asked for it.
+        let nobody = Url::parse(&format!("http://{}.invalid/", "x".repeat(64))).unwrap();
         assert!(matches!(reach(&nobody).await, Reach::Unknown(_)));
     }
 }

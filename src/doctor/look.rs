@@ -151,18 +151,16 @@ pub(crate) fn made_up() -> String {
     data_encoding::HEXLOWER.encode(&random::<16>())
 }
 
-/// The same in the form of `value`, and with its beginning, since some apps take no other; not of a short one: a guess at
-/// that could be somebody's.
+/// The same in the form of `value`, and with its beginning, since some apps take no other. So much of it is anew that it is
+/// nobody's; where the form leaves too little for that, another.
 pub(crate) fn made_up_like(value: &str) -> String {
-    const SHORTEST: usize = 20;
-    if value.len() < SHORTEST {
-        return made_up();
-    }
+    const ENOUGH: usize = 16;
     let is_hex = |char: char| char.is_ascii_digit() || matches!(char, 'a'..='f' | 'A'..='F');
     let all_hex = value.chars().all(|char| is_hex(char) || !char.is_ascii_alphanumeric());
     let kept = value.len() / 4;
     let mut escaped: u8 = 0;
-    let anew = |(at, char): (usize, char)| {
+    let mut anew: usize = 0;
+    let mut other = |(at, char): (usize, char)| {
         if char == '%' {
             escaped = 3;
         }
@@ -177,10 +175,12 @@ pub(crate) fn made_up_like(value: &str) -> String {
             'A'..='Z' => b"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
             _ => return char,
         };
+        anew += 1;
         let [byte] = random::<1>();
         from.get(usize::from(byte) % from.len()).map_or(char, |byte| char::from(*byte))
     };
-    value.char_indices().map(anew).collect()
+    let like: String = value.char_indices().map(&mut other).collect();
+    if anew < ENOUGH { made_up() } else { like }
 }
 
 async fn foreign(client: &mut Client, seen: &mut Seen) {
@@ -203,5 +203,29 @@ async fn missing(client: &mut Client, seen: &mut Seen) {
     let Some(url) = seen.target.page(&path) else { return };
     if let Ok(answer) = client.send(Ask::get(url.clone())).await {
         seen.missing = Some(Visit::new(url, answer, seen.now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_made_up_id_is_never_the_one_it_is_like(value in "[a-zA-Z0-9_.%~=é-]{0,64}") {
+            let like = made_up_like(&value);
+            prop_assert_ne!(&like, &value);
+        }
+    }
+
+    #[test]
+    fn a_made_up_id_has_the_form_of_the_real_one() {
+        let like = made_up_like("node7~0a1b2c3d4e5f60718293a4b5");
+        assert!(like.starts_with("node7~0") && like.len() == 30, "{like}");
+        // Hardly anything is left to make up.
+        let like = made_up_like("s%3A%3A%3A%3A%3A%3A%3A%3A%3A%3Ax.y");
+        assert!(like.len() == 32 && like.bytes().all(|byte| byte.is_ascii_hexdigit()), "{like}");
     }
 }

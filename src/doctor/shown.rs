@@ -119,12 +119,13 @@ mod tests {
         #[test]
         fn random_ids_of_any_usual_spelling_are_not_shown(bytes: [u8; 32]) {
             let base64 = |bytes: &[u8]| crate::crypto::base64url(bytes);
-            let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
             let of = |letters: &[u8]| -> String {
                 bytes.iter().map(|byte| char::from(letters[usize::from(*byte) % letters.len()])).collect()
             };
             let [a, b, c, d, e] = [(0, 4), (4, 6), (6, 8), (8, 10), (10, 16)].map(|(from, to)| hex(&bytes[from..to]));
             for id in [
+                base64(&bytes[..16]), base64(&bytes[..24]), base64(&bytes),
                 hex(&bytes[..8]), hex(&bytes), format!("{a}-{b}-{c}-{d}-{e}"),
                 of(b"abcdefghijklmnopqrstuvwxyz234567"), of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
                 of(b"abcdefghijklmnopqrstuvwxyz"), of(b"0123456789"),

@@ -56,6 +56,7 @@ pub(crate) struct Site {
 pub(crate) struct Person {
     pub(crate) jar: Jar,
     other_agent: bool,
+    is_foreign_script: bool,
 }
 
 /// What became of a login that another site's page made.
@@ -69,8 +70,10 @@ pub(crate) enum ForeignLogin {
     ByForm,
     /// Text that does not say it is JSON did.
     ByText,
-    /// A script that the site lets in did.
+    /// A script that the site lets in did, and browsers keep what it got.
     ByScript,
+    /// Such a script did, but browsers keep no cookie of what it got.
+    ByScriptInVain,
 }
 
 /// A login, as far as it went.
@@ -84,12 +87,12 @@ pub(crate) struct Entry {
 impl Person {
     /// One with these cookies.
     pub(crate) fn with(jar: Jar) -> Self {
-        Self { jar, other_agent: false }
+        Self { jar, ..Self::default() }
     }
 
     /// The same in another kind of browser.
     pub(crate) fn in_another_browser(&self) -> Self {
-        Self { jar: self.jar.clone(), other_agent: true }
+        Self { other_agent: true, ..self.clone() }
     }
 
     /// Makes a request and takes what the answer sets.
@@ -102,7 +105,11 @@ impl Person {
         }
         let (method, url) = (ask.method.clone(), ask.url.clone());
         let visit = Visit { method, ..Visit::new(url, site.client.send(ask).await?, site.now) };
-        self.jar.take(&visit, site.now);
+        if self.is_foreign_script {
+            self.jar.take_from_elsewhere(&visit, site.now);
+        } else {
+            self.jar.take(&visit, site.now);
+        }
         Ok(visit)
     }
 
@@ -216,9 +223,16 @@ impl Person {
             && says(header::ACCESS_CONTROL_ALLOW_CREDENTIALS) == "true"
             && says(header::ACCESS_CONTROL_ALLOW_HEADERS).contains("content-type");
         if lets {
-            self.go(site, written).await?;
-            if self.is_in(site, &recipe.private).await? {
+            let mut script = Self { is_foreign_script: true, ..Self::default() };
+            let got = script.go(site, written).await?;
+            for visit in &got {
+                self.jar.take(visit, site.now);
+            }
+            if script.is_in(site, &recipe.private).await? {
                 return Ok(ForeignLogin::ByScript);
+            }
+            if self.is_in(site, &recipe.private).await? {
+                return Ok(ForeignLogin::ByScriptInVain);
             }
         }
         Ok(refused(&answers))

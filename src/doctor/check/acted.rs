@@ -18,15 +18,7 @@ pub(crate) fn check(acted: &Acted) -> Vec<Finding> {
         planted(acted),
         logout_ends(acted),
         logout_clears(acted),
-        if_logout_works(
-            acted,
-            yes_is(
-                &active::LOGOUT_BY_GET,
-                acted.logout_by_get,
-                Status::Fail,
-                "an address alone logs out: any picture on any page can do it",
-            ),
-        ),
+        if_logout_works(acted, logout_by_get(acted)),
         if_logout_works(acted, foreign_logout(acted)),
         foreign_login(acted),
         yes_is(
@@ -140,22 +132,38 @@ fn logout_clears(acted: &Acted) -> Finding {
     }
 }
 
-/// How bad a logout from elsewhere is depends on whether browsers send the cookie along.
-fn foreign_logout(acted: &Acted) -> Finding {
+/// How bad a logout from elsewhere is depends on which requests of other sites carry the session.
+fn same_site(acted: &Acted) -> Option<SameSite> {
     let mut cookies = acted.inside.iter().flat_map(|visit| &visit.cookies);
-    let session = cookies.rfind(|cookie| Some(&cookie.name) == acted.session.as_ref());
-    let kept_back =
-        session.is_some_and(|cookie| matches!(cookie.same_site, Some(SameSite::Lax | SameSite::Strict)));
-    let (status, says) = if kept_back {
-        (
+    cookies.rfind(|cookie| Some(&cookie.name) == acted.session.as_ref())?.same_site
+}
+
+fn logout_by_get(acted: &Acted) -> Finding {
+    let (status, says) = match same_site(acted) {
+        None | Some(SameSite::None) => {
+            (Status::Fail, "an address alone logs out: any picture on any page can do it")
+        }
+        Some(SameSite::Lax) => {
+            (Status::Warn, "an address alone logs out: a link does it that somebody follows on any page")
+        }
+        Some(SameSite::Strict) => (
+            Status::Warn,
+            "an address alone logs out; the cookie's SameSite is all that keeps other sites from it",
+        ),
+    };
+    yes_is(&active::LOGOUT_BY_GET, acted.logout_by_get, status, says)
+}
+
+fn foreign_logout(acted: &Acted) -> Finding {
+    let (status, says) = match same_site(acted) {
+        Some(SameSite::Lax | SameSite::Strict) => (
             Status::Warn,
             "the server itself carries out forms of other sites; the cookie's SameSite is all that is in the way",
-        )
-    } else {
-        (
+        ),
+        None | Some(SameSite::None) => (
             Status::Fail,
             "a form on another site's page logs out; others that change something may be carried out likewise",
-        )
+        ),
     };
     yes_is(&active::FOREIGN_LOGOUT, acted.foreign_logout, status, says)
 }
@@ -182,6 +190,11 @@ fn foreign_login(acted: &Acted) -> Finding {
         }
         Some(ForeignLogin::ByScript) => {
             "JSON with another site's Origin, for which the site answers that its scripts may"
+        }
+        Some(ForeignLogin::ByScriptInVain) => {
+            return check
+                .is(Status::Warn, "the site lets another site's scripts log in; that browsers keep no cookie of it is all that is in the way")
+                .seen("JSON with another site's Origin was taken, but its cookie does not say SameSite=None; Secure");
         }
     };
     check

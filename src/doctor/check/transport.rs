@@ -160,6 +160,7 @@ pub(crate) fn app_reachable(app: &Target, site: &Target, reach: Reach) -> Findin
     let check = &catalogue::APP_REACHABLE;
     let own = app.is_this_machine() || site.is_this_machine() || matches!(reach, Reach::Own);
     match reach {
+        Reach::Unknown(why) => check.skipped(format!("{app} could not be tried: {}", shown(why))),
         _ if own => check.skipped(
             "this is the app's or the gateway's own machine, which may reach the app: run this where browsers are",
         ),
@@ -170,6 +171,5 @@ pub(crate) fn app_reachable(app: &Target, site: &Target, reach: Reach) -> Findin
             .is(Status::Fail, "the app can be reached past the gateway: whoever does so says who they are")
             .seen(format!("{app} took a connection")),
         Reach::NotTaken(shows) => check.passes().seen(format!("{app}: {}", shown(shows))),
-        Reach::Unknown(why) => check.skipped(format!("{app} could not be tried: {}", shown(why))),
     }
 }

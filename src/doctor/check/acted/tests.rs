@@ -63,6 +63,8 @@ fn each_fault_is_found_by_its_check() {
         (Acted { logout_by_get: yes, ..well() }, &active::LOGOUT_BY_GET, Fail),
         (Acted { foreign_logout: yes, ..well() }, &active::FOREIGN_LOGOUT, Fail),
         (Acted { foreign_login: Some(ForeignLogin::ByText), ..well() }, &active::FOREIGN_LOGIN, Fail),
+        (Acted { foreign_login: Some(ForeignLogin::ByScript), ..well() }, &active::FOREIGN_LOGIN, Fail),
+        (Acted { foreign_login: Some(ForeignLogin::ByScriptInVain), ..well() }, &active::FOREIGN_LOGIN, Warn),
         (Acted { id_from_url: yes, ..well() }, &active::ID_FROM_URL, Fail),
         (Acted { other_browser: yes, ..well() }, &active::OTHER_BROWSER, Info),
         (Acted { two_at_once: yes, ..well() }, &active::TWO_AT_ONCE, Info),
@@ -90,12 +92,21 @@ fn what_a_logout_proves_depends_on_whether_it_logs_out() {
 fn a_cookie_that_other_sites_requests_lack_makes_a_forged_logout_less_bad() {
     let with = |line: &str| Acted {
         foreign_logout: Some(true),
+        logout_by_get: Some(true),
         inside: vec![visit("https://app.example/login", 302, &[("set-cookie", line)], "")],
         ..well()
     };
     assert_eq!(status(&with("sid=1; SameSite=Lax"), &active::FOREIGN_LOGOUT), Status::Warn);
     assert_eq!(status(&with("sid=1"), &active::FOREIGN_LOGOUT), Status::Fail);
     assert_eq!(status(&with("other=1; SameSite=Lax"), &active::FOREIGN_LOGOUT), Status::Fail);
+    for (line, expected) in [
+        ("sid=1", Status::Fail),
+        ("sid=1; SameSite=None; Secure", Status::Fail),
+        ("sid=1; SameSite=Lax", Status::Warn),
+        ("sid=1; SameSite=Strict", Status::Warn),
+    ] {
+        assert_eq!(status(&with(line), &active::LOGOUT_BY_GET), expected, "{line}");
+    }
 }
 
 #[test]
