@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from support.gateway import free_port
 from support.gateway import run
 from support.legacy import Legacy
 from support.legacy import answer
@@ -15,6 +14,7 @@ from support.person import SCRIPT
 from support.person import SESSION
 from support.person import WHO
 from support.person import Person
+from support.process import dead_port
 from support.waiting import wait_until
 
 APP = {"app": {"success": {"status": 302}}}
@@ -166,7 +166,7 @@ def test_a_no_that_leads_back_is_no_success_however_it_is_written(led, legacy, l
 
 
 def test_an_app_that_does_not_answer_locks_nobody_out(make_gateway):
-    gone = make_gateway("app-login-gone", [site(SimpleNamespace(upstream=f"http://127.0.0.1:{free_port()}"), "gone")])
+    gone = make_gateway("app-login-gone", [site(SimpleNamespace(upstream=f"http://127.0.0.1:{dead_port()}"), "gone")])
     person = Person(gone, "gone.test")
     person.jar["theme"] = "dark"
     assert [log_in(person).status for _ in range(8)] == [502] * 8

@@ -19,6 +19,7 @@ from support.doctor import recipe
 from support.gateway import BINARY
 from support.gateway import run
 from support.process import Process
+from support.process import dead_port
 from support.process import free_port
 from support.recorder import Recorder
 from support.recorder import answer
@@ -144,7 +145,7 @@ def test_wrong_usage_is_2(arguments):
 
 
 def test_a_site_that_does_not_answer_is_1_and_says_so():
-    done = run("doctor", f"http://127.0.0.1:{free_port()}", check=False)
+    done = run("doctor", f"http://127.0.0.1:{dead_port()}", check=False)
     assert done.returncode == 1 and done.stdout == ""
     assert "cannot be looked at: /: cannot connect" in done.stderr
 

@@ -1,6 +1,7 @@
 """`vestibule doctor`: what lies elsewhere, or gave no answer, is neither fine nor a failure."""
 
 import contextlib
+import os
 import re
 import socket
 import ssl
@@ -13,7 +14,7 @@ from support.certificates import Authority
 from support.doctor import HTML
 from support.doctor import Look
 from support.doctor import recipe
-from support.process import free_port
+from support.process import dead_port
 from support.recorder import Recorder
 from support.recorder import answer
 
@@ -96,7 +97,7 @@ def is_broken(places):
 
 
 def has_no_plain_http(places):
-    return places.page(), *places.trust, "--http-port", free_port()
+    return places.page(), *places.trust, "--http-port", dead_port()
 
 
 def leads_elsewhere_over_plain_http(places):
@@ -207,10 +208,10 @@ SITES = (
 
 @pytest.fixture(scope="module")
 def looks(tmp_path_factory):
-    """All looks, taken at the same time: each one waits for most of its own."""
+    """All looks, several at a time: each one waits for most of its own."""
     places = {site: Places(tmp_path_factory.mktemp(site.__name__)) for site in SITES}
     asked = {site: site(place) for site, place in places.items()}
-    with ThreadPoolExecutor(len(SITES)) as pool:
+    with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:
         taken = {site: pool.submit(Look, *arguments) for site, arguments in asked.items()}
         done = {site: look.result() for site, look in taken.items()}
     for place in places.values():

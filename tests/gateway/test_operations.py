@@ -24,6 +24,7 @@ from support.person import Form
 from support.person import Person
 from support.process import Process
 from support.process import accepts
+from support.process import dead_port
 from support.process import free_port
 from support.recorder import answer
 from support.waiting import wait_until
@@ -344,7 +345,7 @@ def test_quickstart_makes_everything_and_its_password_must_be_changed(work, reco
 
 @pytest.mark.parametrize("answers", [True, False])
 def test_quickstart_says_if_there_is_no_app_yet(work, recorder, answers):
-    folder, upstream = work / f"quick-{answers}", recorder.upstream if answers else f"http://127.0.0.1:{free_port()}"
+    folder, upstream = work / f"quick-{answers}", recorder.upstream if answers else f"http://127.0.0.1:{dead_port()}"
     arguments = ("quickstart", "--upstream", upstream, "--dir", folder)
     process, _ = start_listening(f"quick-{answers}", *arguments, folder=folder, logs=work / "logs")
     wait_until(lambda: "Next time" in process.said(), "it greets")

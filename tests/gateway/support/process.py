@@ -65,6 +65,16 @@ def free_port():
                 return port
 
 
+HELD = []
+
+
+def dead_port():
+    """Where nobody listens, and nobody can: it is taken, and refuses connections, until the tests end."""
+    HELD.append(socket.socket())
+    HELD[-1].bind(("127.0.0.1", 0))
+    return HELD[-1].getsockname()[1]
+
+
 def accepts(port):
     """Whether somebody listens on the port."""
     with socket.socket() as probe:
