@@ -207,11 +207,9 @@ fn users(path: &Path) -> Result<(), String> {
     file::load(path).map(drop).map_err(|error| causes(&error))
 }
 
-/// Root checks for others: the gateway's user is then whoever owns the state folder, or not known yet.
+/// Whoever asks, the gateway's user is the owner of its state folder; without one it is not known yet.
 fn exposure(path: &Path, state_dir: &Path) -> Option<Exposed> {
-    let own = rustix::process::geteuid().as_raw();
-    let owner = if own == 0 { fs::metadata(state_dir).ok().map(|found| found.uid()) } else { Some(own) };
-    files::exposed(path, owner)
+    files::exposed(path, fs::metadata(state_dir).ok().map(|found| found.uid()))
 }
 
 #[cfg(test)]

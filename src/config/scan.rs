@@ -183,6 +183,12 @@ impl<'a> Scan<'a> {
                     );
                     break;
                 }
+                // The loader skips it wherever a line begins, and what is behind it stands there for a reader too.
+                '\u{feff}' => self.refuse(
+                    at,
+                    "a byte order mark, which nobody sees, stands in the middle of the file",
+                    "remove the character; files that were joined have it where the next one began",
+                ),
                 ' ' | '\t' => {}
                 '#' if self.place != Place::Plain || is_blank(previous) => self.skip_comment(),
                 _ => self.character(at, char),

@@ -24,7 +24,7 @@ pub(super) fn trusted(file: &ListenFile, check: &mut Check<'_>) -> TrustedProxie
             check.findings.warning(
                 Some(at),
                 format!("`{network}` never matches: who comes by IPv4 is known by an IPv4 address"),
-                &format!("write `{short}`"),
+                &if is_vast(short.into()) { ALONE.to_owned() } else { format!("write `{short}`") },
             );
         } else if is_vast(*network) {
             check.findings.warning(

@@ -6,9 +6,10 @@ use super::*;
 use crate::config::tree;
 
 /// What gives YAML its structure.
-const PARTS: [&str; 30] = [
-    "#{\n", " # \"\n", "#, \"\n", "\r", "\u{2028}", "\u{a0}", "...\n", "a", "b: ", "c", ":", ": ", "\"", "'",
-    "\"d\"", "{", "}", "[", "]", ",", " ", "\n", "\n", "\n  ", "- ", "--- ", "? ", "|\n", ">\n", "e: f",
+const PARTS: [&str; 31] = [
+    "\u{feff}", "#{\n", " # \"\n", "#, \"\n", "\r", "\u{2028}", "\u{a0}", "...\n", "a", "b: ", "c", ":",
+    ": ", "\"", "'", "\"d\"", "{", "}", "[", "]", ",", " ", "\n", "\n", "\n  ", "- ", "--- ", "? ", "|\n",
+    ">\n", "e: f",
 ];
 
 #[test]
@@ -27,6 +28,7 @@ fn ordinary_files_are_not_refused() {
         "a: |\n  &x !y\n  \"\nb: >-\n  *x\n",
         "a: b\n  &x\n",
         "---a: b\n---b: c\n",
+        "# \u{feff}\na: \"b\u{feff}\"\n",
     ] {
         assert_eq!(refusals(text), [], "{text:?}");
     }
@@ -54,6 +56,7 @@ fn hidden_meaning_is_refused_where_it_stands() {
         ("a: |\n  \"\nb: &x 1\n", 12, "anchors"),
         ("a: b\n  \"c\nd: &x 1\n", 13, "anchors"),
         ("%TAG ! x:\n", 0, "directives"),
+        ("a: 1\n\u{feff}b: c\n", 5, "byte order mark"),
     ] {
         let found = refusals(text);
         let [first] = &found[..] else {
