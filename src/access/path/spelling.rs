@@ -25,11 +25,16 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
     Cow::Owned(caseless.nfkd().map(blank).collect())
 }
 
-/// How `text` is spelled by most keyboards and browsers (NFKC, with plain blanks and nothing that does not show), if it
-/// is not spelled so.
+/// How keyboards spell `text`: each letter in one with its marks (NFC), and plain blanks. Nothing if it is spelled so. Full
+/// width and what does not show are somebody's ordinary writing.
 pub fn usual_spelling(text: &str) -> Option<String> {
-    let usual: String = shown(text).nfkc().map(blank).collect();
+    let usual: String = text.nfc().map(|char| if is_odd_blank(char) { ' ' } else { char }).collect();
     (usual != text).then_some(usual)
+}
+
+/// Blanks that come with text which was copied from a page. That between ideographs (U+3000) is typed.
+fn is_odd_blank(char: char) -> bool {
+    char.is_whitespace() && !matches!(char, ' ' | '\u{3000}')
 }
 
 fn shown(text: &str) -> impl Iterator<Item = char> {

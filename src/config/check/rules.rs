@@ -74,7 +74,7 @@ fn rule(file: &RuleFile, check: &mut Check<'_>) -> Option<Rule> {
     } else if let Some(usual) = usual_spelling(&path.value.0) {
         check.findings.warning(
             Some(path.at),
-            "this path is spelled with decomposed letters (NFD), full-width forms, odd blanks or what does not show: a rule that opens something is for this spelling alone, which browsers do not send".to_owned(),
+            "this path is spelled with marks apart from their letters (NFD) or with odd blanks, as text has it that was copied: a rule that opens something is for this spelling alone".to_owned(),
             &format!("write {}", escaped(&usual)),
         );
     }
