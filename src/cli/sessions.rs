@@ -246,28 +246,29 @@ fn list(socket: &Socket, user: Option<&UserName>, limit: Option<usize>, json: bo
     Ok(())
 }
 
-/// Where else a user of this name is signed in, if anywhere: the users file and each app's own login have names of their own.
+/// Whom else this name may mean who is signed in, if anybody: the users file and each app's own login have names of their
+/// own, and apps tell `Ann` from `ann`.
 fn namesakes(socket: &Socket, user: &UserName) -> anyhow::Result<Option<String>> {
-    let (mut found, mut after) = (BTreeMap::<Option<String>, usize>::new(), None::<String>);
+    let (mut found, mut after) = (BTreeMap::<(Option<String>, String), usize>::new(), None::<String>);
+    let folded = |name: &str| name_of(name).to_lowercase();
+    let is_like = |other: &Entry| folded(&other.user) == folded(user.as_str());
+    let is_meant = |other: &Entry| other.realm.as_deref() == user.realm() && other.user == user.as_str();
     loop {
         let target = format!("/api/sessions?limit={PAGE}{}", behind(after.as_deref()));
         let page: Listing = socket.ask("GET", &target)?;
-        for session in page.sessions {
-            let is_other = session.realm.as_deref() != user.realm();
-            if is_other && session.user.eq_ignore_ascii_case(user.as_str()) {
-                *found.entry(session.realm).or_default() += 1;
-            }
+        for session in page.sessions.into_iter().filter(|other| is_like(other) && !is_meant(other)) {
+            *found.entry((session.realm, session.user)).or_default() += 1;
         }
         after = page.next;
         if after.is_none() {
             break;
         }
     }
-    let told = found.into_iter().map(|(realm, count)| match realm {
+    let told = found.into_iter().map(|((realm, name), count)| match realm {
         Some(realm) => {
-            format!("there is {} of {user} of {realm}: add `--realm {realm}`", sessions(count))
+            format!("{name} of {realm} has {}: say `{name}` and `--realm {realm}`", sessions(count))
         }
-        None => format!("there is {} of {user} of the users file: leave `--realm` out", sessions(count)),
+        None => format!("{name} of the users file has {}: say `{name}` without `--realm`", sessions(count)),
     });
     let told: Vec<String> = told.collect();
     Ok((!told.is_empty()).then(|| told.join("; ")))

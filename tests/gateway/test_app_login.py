@@ -446,11 +446,12 @@ def test_a_login_that_is_watched_no_more_vouches_for_nobody(make_gateway, legacy
     listed = lambda: json.loads(run("sessions", "list", "--json", "--config", gateway.file).stdout)
     assert [(entry["user"], entry["realm"]) for entry in listed()] == [("alice", "app.test/")]
     # Another's name is another user; whoever means this one is told, and does not believe that it is done.
-    ended = run("sessions", "end-user", "alice", "--config", gateway.file, check=False)
-    assert "0 sessions" in ended.stdout and ended.returncode == 1 and person.authenticated()
-    assert "1 session of alice of app.test/: add `--realm app.test/`" in ended.stderr
+    for name in (("alice",), ("Alice",), ("Alice", "--realm", "app.test/")):
+        ended = run("sessions", "end-user", *name, "--config", gateway.file, check=False)
+        assert "0 sessions" in ended.stdout and ended.returncode == 1 and person.authenticated()
+        assert "alice of app.test/ has 1 session: say `alice` and `--realm app.test/`" in ended.stderr
     none = run("sessions", "list", "--user", "alice", "--config", gateway.file)
-    assert none.stdout == "" and "add `--realm app.test/`" in none.stderr
+    assert none.stdout == "" and "say `alice` and `--realm app.test/`" in none.stderr
     gateway.stop()
     gateway.config["sites"] = [site(legacy, "app", "all", rules=[])]
     gateway.start()
