@@ -160,9 +160,10 @@ fn shape(root: &Node, findings: &mut Findings) -> Option<File> {
     if matches!(root.value, Value::Map(_)) {
         return File::read(root, "", findings);
     }
+    let what = if matches!(root.value, Value::Null) { "empty" } else { "not a block of settings" };
     findings.missing(
         None,
-        "the configuration is not a block of settings".to_owned(),
+        format!("the configuration is {what}"),
         "name the app at least: `sites: [ { upstream: http://127.0.0.1:5000 } ]`",
     );
     None

@@ -27,6 +27,8 @@ use crate::cli::serve;
 use crate::config;
 use crate::config::Config;
 use crate::config::Outside;
+use crate::config::Problems;
+use crate::config::Severity;
 use crate::crypto;
 use crate::crypto::Secret;
 use crate::login::hash::Hash;
@@ -148,7 +150,9 @@ pub(crate) fn write(args: &QuickstartArgs, kind: FirstPassword) -> Result<Writte
     };
     // Proven before anything is written; the users file may be about to be made.
     let outside = Outside { users: &|_path| Ok(()), ..cli::outside() };
-    let config = config::parse(&text, &path, &outside)?.config;
+    let parsed = config::parse(&text, &path, &outside);
+    let config =
+        parsed.map_err(|problems| if kept { problems.into() } else { of_arguments(&problems) })?.config;
     if kept {
         contradiction(args, &path, &config).map_or(Ok(()), Err)?;
     }
@@ -163,6 +167,15 @@ pub(crate) fn write(args: &QuickstartArgs, kind: FirstPassword) -> Result<Writte
     Ok(Written { config: path, password, kept })
 }
 
+/// What is wrong with the arguments: there is no file yet in which it could be shown.
+fn of_arguments(problems: &Problems) -> Failure {
+    let told = problems.iter().filter(|problem| problem.severity == Severity::Error).map(|problem| {
+        let help = problem.help.iter().map(|help| format!("\n  {help}"));
+        std::iter::once(problem.text.clone()).chain(help).collect::<String>()
+    });
+    Failure::Usage(told.collect::<Vec<_>>().join("\n"))
+}
+
 /// What the arguments ask for and the configuration that is there does not say.
 fn contradiction(args: &QuickstartArgs, path: &Path, config: &Config) -> Option<Failure> {
     let wanted =
@@ -170,7 +183,7 @@ fn contradiction(args: &QuickstartArgs, path: &Path, config: &Config) -> Option<
     let servers = |config: &Config| config.sites.first().map(|site| site.upstream.servers.clone());
     let upstream = match wanted {
         Ok(wanted) => servers(&wanted.config) != servers(config),
-        Err(problems) => return Some(problems.into()),
+        Err(problems) => return Some(of_arguments(&problems)),
     };
     let listen = args.listen.filter(|listen| !config.listen.https.contains(listen));
     let (flag, key) = match (upstream, listen) {

@@ -365,6 +365,20 @@ def test_quickstart_says_if_there_is_no_app_yet(work, recorder, answers):
     process.stop()
 
 
+@pytest.mark.parametrize(
+    ("upstream", "said", "write"),
+    [
+        ("localhost:5000", "is not the address of an app", "`http://localhost:5000`"),
+        ("http://app.example", "plain HTTP to `app.example`", "`https://app.example`"),
+    ],
+)
+def test_quickstart_speaks_of_its_arguments_and_of_no_file_that_is_not_there(work, upstream, said, write):
+    folder = work / "quick-wrong"
+    done = run("quickstart", "--upstream", upstream, "--dir", folder, check=False)
+    assert done.returncode == 2 and not folder.exists()
+    assert said in done.stderr and write in done.stderr and "vestibule.yaml" not in done.stderr
+
+
 def test_a_quickstart_that_cannot_listen_loses_no_password(work, recorder):
     folder = work / "quick-taken"
     arguments = ("quickstart", "--upstream", recorder.upstream, "--dir", folder)
