@@ -62,6 +62,16 @@ pub enum Exposed {
     All,
 }
 
+impl Exposed {
+    /// The setting that says where.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::HealthOnly => "listen.health",
+            Self::All => "listen.admin",
+        }
+    }
+}
+
 /// What the listeners tell.
 #[derive(Debug)]
 pub struct State {

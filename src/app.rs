@@ -145,6 +145,7 @@ pub struct App {
     stop: CancellationToken,
     state: Arc<admin::State>,
     addrs: Vec<(Entrance, SocketAddr)>,
+    admin: Vec<(Exposed, SocketAddr)>,
     shared: Arc<Shared>,
 }
 
@@ -160,7 +161,10 @@ impl App {
         let tls = load_tls(&config, &clock)?;
         let server = Server::bind(&config.listen, inherited)?;
         let addrs = server.addrs();
-        let admin = background.block_on(admin_listeners(&config.listen))?;
+        let listeners = background.block_on(admin_listeners(&config.listen))?;
+        let told =
+            |(listener, exposed): &(TcpListener, Exposed)| Some((*exposed, listener.local_addr().ok()?));
+        let admin = listeners.iter().filter_map(told).collect();
         let is_shared = matches!(config.store, Place::Redis(_));
         let options = Options { workers: config.workers, limits: config.limits.clone(), tls: tls.clone() };
         let admin_socket = config.listen.admin_socket.clone();
@@ -171,10 +175,10 @@ impl App {
         let admin_socket = admin_socket.as_deref().map(Socket::bind).transpose()?;
         let running = serve(server, options, &shared)?;
         let stop = CancellationToken::new();
-        let app = Self { background, running, stop_signals, stop, state, addrs, shared };
+        let app = Self { background, running, stop_signals, stop, state, addrs, admin, shared };
         app.read_figures(tls.as_ref());
         app.begin_upkeep(tls, is_shared);
-        for (listener, exposed) in admin {
+        for (listener, exposed) in listeners {
             app.background.spawn(admin::serve(listener, exposed, Arc::clone(&app.state), app.stop.clone()));
         }
         if let Some(socket) = admin_socket {
@@ -187,6 +191,11 @@ impl App {
     /// Where it listens.
     pub fn addrs(&self) -> &[(Entrance, SocketAddr)] {
         &self.addrs
+    }
+
+    /// Where it tells how it is.
+    pub fn admin_addrs(&self) -> &[(Exposed, SocketAddr)] {
+        &self.admin
     }
 
     /// The runtime for what goes on beside the requests.

@@ -34,6 +34,9 @@ pub(crate) fn until_stopped(
         let scheme = if *entrance == Entrance::Https { "https" } else { "http" };
         writeln!(io::stderr(), "vestibule: listening on {scheme}://{address} ({})", entrance.key())?;
     }
+    for (exposed, address) in app.admin_addrs() {
+        writeln!(io::stderr(), "vestibule: listening on http://{address} ({})", exposed.key())?;
+    }
     greet(&app)?;
     app.wait_for_stop();
     // Not straight to standard error: if nobody reads that pipe any more, writing would wait for ever.

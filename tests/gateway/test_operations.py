@@ -60,6 +60,12 @@ def test_a_pipe_in_place_of_a_secret_file_is_refused_and_not_waited_for(gateway,
     assert done.returncode == 2 and "it is no regular file" in done.stderr, done.stderr
 
 
+def test_serve_says_where_it_listens(make_gateway, recorder):
+    gateway = make_gateway("says-where", [{"hosts": ["rec.test"], "upstream": recorder.upstream}])
+    for scheme, port, key in (("https", gateway.port, "https"), ("http", gateway.redirect_port, "http_redirect"), ("http", gateway.admin_port, "admin")):
+        assert f"vestibule: listening on {scheme}://127.0.0.1:{port} (listen.{key})" in gateway.process.said()
+
+
 @pytest.mark.parametrize(("mode", "said"), [(0o644, "read by everybody"), (0o660, "changed by others"), (0o640, None)])
 def test_secret_files_that_others_get_at_are_warned_of(gateway, work, mode, said):
     cert, key = Authority(work, f"open-{mode:o}").issue("rec.test", f"open-{mode:o}")
