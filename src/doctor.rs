@@ -14,6 +14,7 @@ mod jar;
 mod look;
 mod old_tls;
 mod page;
+mod resolve;
 mod samples;
 mod seen;
 mod shown;
@@ -39,6 +40,7 @@ use crate::doctor::seen::Seen;
 use crate::doctor::shown::shown_url;
 use crate::doctor::tls::Tls;
 
+pub use crate::doctor::resolve::Resolve;
 pub use crate::doctor::target::Target;
 pub use crate::doctor::target::TargetError;
 pub use crate::doctor::tls::Trust;
@@ -133,7 +135,7 @@ pub async fn examine(order: Order<'_>, now: Timestamp) -> Result<Report, DoctorE
         seen.samples = acted.samples;
     }
     if let Some(app) = &order.app {
-        findings.push(check::transport::app_reachable(app, &seen.target, client::reach(app.url()).await));
+        findings.push(check::transport::app_reachable(app, &seen.target, client::reach(app).await));
     }
     let away =
         seen.led_away.iter().map(|next| format!("it leads to {}, which was not looked at", shown_url(next)));

@@ -18,6 +18,7 @@ use crate::doctor;
 use crate::doctor::DoctorError;
 use crate::doctor::Order;
 use crate::doctor::Report;
+use crate::doctor::Resolve;
 use crate::doctor::Target;
 use crate::doctor::active::recipe::Recipe;
 use crate::doctor::finding::Status;
@@ -41,6 +42,9 @@ pub struct DoctorArgs {
     /// Where plain HTTP is, if not on port 80
     #[arg(long, value_name = "PORT")]
     pub http_port: Option<u16>,
+    /// Where a port of the site's (or the app's) host is while its name does not lead there yet; say it of 443 and of 80
+    #[arg(long, value_name = "HOST:PORT:ADDRESS")]
+    pub resolve: Vec<Resolve>,
     /// The app's own address, which the gateway alone should reach: whether it can be reached from here
     #[arg(long, value_name = "URL")]
     pub app: Option<String>,
@@ -69,8 +73,14 @@ Exit codes: 0 nothing failed (there may be warnings), 1 something failed or the 
 /// If the site cannot be looked at, or something failed.
 pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let parse = |url: &str| Target::parse(url).map_err(|error| Failure::Usage(error.to_string()));
-    let target = parse(&args.url)?;
-    let app = args.app.as_deref().map(parse).transpose()?;
+    let mut target = parse(&args.url)?;
+    let mut app = args.app.as_deref().map(parse).transpose()?;
+    for resolve in &args.resolve {
+        let (of_site, of_app) = (target.take(resolve), app.as_mut().is_some_and(|app| app.take(resolve)));
+        if !of_site && !of_app {
+            return Err(Failure::Usage("--resolve names a host that is not looked at".to_owned()));
+        }
+    }
     let recipe = args.recipe.as_deref().map(|file| Recipe::load(file, &cli::variable)).transpose();
     let recipe = recipe.map_err(|error| Failure::Usage(error.to_string()))?;
     let order = Order {

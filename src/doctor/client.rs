@@ -159,9 +159,11 @@ impl Client {
         }
         self.left = self.left.checked_sub(1).ok_or(Trouble::NoneLeft)?;
         self.pace.tick().await;
-        self.made += 1;
-        let port = url.port_or_known_default().unwrap_or(443);
-        let connecting = TcpStream::connect((reached_as(url), port));
+        let connecting = async {
+            let addresses = addresses(&self.target, url).await?;
+            self.made += 1;
+            TcpStream::connect(&*addresses).await
+        };
         match timeout(PATIENCE, connecting).await {
             Ok(connected) => connected.map_err(Trouble::Connect),
             Err(_elapsed) => Err(Trouble::TimedOut),
@@ -207,10 +209,9 @@ const MOST_ADDRESSES: usize = 4;
 
 /// Tries a connection to each address of a name, and sends nothing. One that is taken settles it, one that could not be
 /// tried leaves it open.
-pub(crate) async fn reach(url: &Url) -> Reach {
-    let port = url.port_or_known_default().unwrap_or(443);
-    let addresses = match timeout(PATIENCE, lookup_host((reached_as(url), port))).await {
-        Ok(Ok(addresses)) => addresses.take(MOST_ADDRESSES),
+pub(crate) async fn reach(app: &Target) -> Reach {
+    let addresses = match timeout(PATIENCE, addresses(app, app.url())).await {
+        Ok(Ok(addresses)) => addresses.into_iter().take(MOST_ADDRESSES),
         Ok(Err(error)) => return Reach::Unknown(error.to_string()),
         Err(_elapsed) => return Reach::Unknown("its name took too long to look up".to_owned()),
     };
@@ -236,6 +237,20 @@ async fn reach_address(address: SocketAddr) -> Reach {
         // What a firewall does that drops packets.
         Err(_elapsed) => Reach::NotTaken(Trouble::TimedOut.to_string()),
     }
+}
+
+/// Where `url`, which is on the target's host, is.
+async fn addresses(target: &Target, url: &Url) -> io::Result<Vec<SocketAddr>> {
+    let port = url.port_or_known_default().unwrap_or(443);
+    if target.told().is_empty() {
+        return lookup_host((reached_as(url), port)).await.map(Iterator::collect);
+    }
+    let told: Vec<_> = target.told().iter().filter(|at| at.port() == port).copied().collect();
+    if told.is_empty() {
+        let untold = format!("--resolve does not say where port {port} of {} is", bare_host(url));
+        return Err(io::Error::new(io::ErrorKind::NotFound, untold));
+    }
+    Ok(told)
 }
 
 type Connection = AbortOnDropHandle<Result<(), hyper::Error>>;
@@ -333,12 +348,12 @@ mod tests {
     #[tokio::test]
     async fn an_address_is_reached_as_long_as_somebody_listens() {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-        assert!(matches!(reach(&url).await, Reach::Own));
+        let app = Target::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        assert!(matches!(reach(&app).await, Reach::Own));
         drop(listener);
-        assert!(matches!(reach(&url).await, Reach::NotTaken(_)));
+        assert!(matches!(reach(&app).await, Reach::NotTaken(_)));
         // Longer than a name may be, so that nobody is asked for it.
-        let nobody = Url::parse(&format!("http://{}.invalid/", "x".repeat(64))).unwrap();
+        let nobody = Target::parse(&format!("http://{}.invalid/", "x".repeat(64))).unwrap();
         assert!(matches!(reach(&nobody).await, Reach::Unknown(_)));
     }
 }

@@ -1,14 +1,19 @@
 //! The site that is looked at, and how far a look may go: one host, whatever the host says.
 
+use std::net::SocketAddr;
+
 use url::Host;
 use url::Url;
 
+use crate::doctor::resolve::Resolve;
 use crate::doctor::shown::shown_url;
 
 /// Where looking begins.
 #[derive(Clone, Debug)]
 pub struct Target {
     url: Url,
+    /// Where the host's ports are. If there are any, its name is not looked up: it may lead to another site yet.
+    told: Vec<SocketAddr>,
 }
 
 /// A text that names no site.
@@ -40,7 +45,14 @@ impl Target {
             return Err(TargetError::Credentials);
         }
         url.set_fragment(None);
-        Ok(Self { url })
+        Ok(Self { url, told: Vec::new() })
+    }
+
+    /// Takes note of where its host is; whether that was about its host.
+    pub fn take(&mut self, resolve: &Resolve) -> bool {
+        let is_own = self.url.host() == Some(Host::Domain(resolve.host.as_str()));
+        self.told.extend(is_own.then_some(resolve.at));
+        is_own
     }
 
     /// The address.
@@ -66,8 +78,16 @@ impl Target {
         (url.origin() == self.url.origin()).then_some(url)
     }
 
+    /// Where its ports are, as far as this was told.
+    pub(crate) fn told(&self) -> &[SocketAddr] {
+        &self.told
+    }
+
     /// Whether it is the machine that looks.
     pub(crate) fn is_this_machine(&self) -> bool {
+        if self.told.iter().any(|at| at.ip().to_canonical().is_loopback()) {
+            return true;
+        }
         match self.url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -137,8 +137,12 @@ def test_an_app_on_loopback_is_reached_by_its_own_machine_alone(behind, express)
 
 @pytest.mark.parametrize(
     "arguments",
-    [["ftp://app.example/"], ["https://ann:pw@app.example/"], ["https://"], [], ["http://a", "--ca-file", "/none"]],
-)
+    [
+        ["ftp://app.example/"], ["https://ann:pw@app.example/"], ["https://"], [], ["http://a", "--ca-file", "/none"],
+        ["http://a", "--resolve", "a:80"], ["http://a", "--resolve", "a:x:127.0.0.1"], ["http://a", "--resolve", "a:80:b"],
+        ["http://a", "--resolve", "127.0.0.1:80:127.0.0.2"], ["http://a", "--resolve", "b:80:127.0.0.1"],
+    ],
+)  # fmt: skip
 def test_wrong_usage_is_2(arguments):
     done = run("doctor", *arguments, check=False)
     assert done.returncode == 2 and done.stdout == "" and done.stderr

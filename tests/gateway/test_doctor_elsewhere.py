@@ -24,11 +24,12 @@ ID = "q7hkjv1b8l3gqk0pzt4wc9xn2md5sfra"
 class Tls:
     """Answers each request over TLS by `reply(head)`; what makes no sense to it as TLS is hung up on."""
 
-    def __init__(self, authority, reply):
+    def __init__(self, authority, reply, host="localhost"):
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(*authority.issue("localhost"))
+        self._context.load_cert_chain(*authority.issue(host))
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"https://localhost:{self._listener.getsockname()[1]}/"
+        self.port = self._listener.getsockname()[1]
+        self.url = f"https://{host}:{self.port}/"
         self._reply = reply
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -136,6 +137,29 @@ def leads_elsewhere_with_a_cookie(places):
     return (places.plain({"/": answer("302 Found", headers, b"")}).upstream,)
 
 
+class Unnamed:
+    """A site whose name leads nowhere yet."""
+
+    def __init__(self, places):
+        headers = [HTML, "Strict-Transport-Security: max-age=31536000"]
+        secure = Tls(places.authority, lambda _: answer(headers=headers), "app.invalid")
+        places.open.append(secure)
+        self.plain = places.plain({"/": answer("308 Permanent Redirect", [f"Location: {secure.url}"], b"")}).port
+        resolve = ("--resolve", f"App.Invalid:{secure.port}:127.0.0.1")
+        self.asked = secure.url, *places.trust, "--http-port", self.plain, *resolve
+
+
+def has_no_name_yet(places):
+    site = Unnamed(places)
+    app = ("--app", f"http://app.internal:{dead_port()}")
+    resolve = ("--resolve", f"app.invalid:{site.plain}:127.0.0.1", "--resolve", f"app.internal:{dead_port()}:127.0.0.1")
+    return *site.asked, *app, *resolve
+
+
+def has_no_name_for_plain_http(places):
+    return Unnamed(places).asked
+
+
 def logs_in_elsewhere(places):
     def reply(head):
         if head.startswith(b"GET /login"):
@@ -203,6 +227,7 @@ def turns_other_sites_away(places):
 SITES = (
     hangs_up, is_broken, has_no_plain_http, leads_elsewhere_over_plain_http, has_had_enough, logs_in_by_script, leads_elsewhere,
     leads_elsewhere_in_the_clear, leads_elsewhere_with_a_cookie, logs_in_elsewhere, logs_out_elsewhere, turns_other_sites_away,
+    has_no_name_yet, has_no_name_for_plain_http,
 )  # fmt: skip
 
 
@@ -239,6 +264,8 @@ ONLY = r"leads to https?://sso\.invalid/.*looks only at the host it was given"
         (logs_out_elsewhere, ["logout_ends"], ONLY),
         (logs_out_elsewhere, ["foreign_logout", "logout_by_get"], "did not log out either"),
         (turns_other_sites_away, ["foreign_login"], "429"),
+        (has_no_name_for_plain_http, ["https_only"], r"--resolve does not say where port \d+ of app\.invalid is"),
+        (has_no_name_yet, ["app_reachable"], r"--resolve does not say where port \d+ of app\.internal is"),
     ],
 )
 def test_what_was_not_seen_is_told_apart_with_a_reason(looks, site, checks, why):
@@ -250,6 +277,11 @@ def test_what_was_not_seen_is_told_apart_with_a_reason(looks, site, checks, why)
 
 def test_where_nobody_listens_nothing_is_sent_in_the_clear(looks):
     assert looks[has_no_plain_http].checks["https_only"]["status"] == "pass"
+
+
+def test_a_site_is_looked_at_before_its_name_leads_there(looks):
+    assert {"https_only", "tls_certificate", "tls_version", "hsts"} <= looks[has_no_name_yet].named("pass")
+    assert {"tls_certificate", "tls_version", "hsts"} <= looks[has_no_name_for_plain_http].named("pass")
 
 
 def test_what_leads_elsewhere_is_no_failure_but_for_its_cookies(looks):
