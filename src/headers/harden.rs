@@ -25,6 +25,7 @@ use crate::headers::app_cookies::Keeping;
 use crate::headers::set_cookie;
 pub use crate::headers::set_cookie::CookieReport;
 pub use crate::headers::set_cookie::LeftOpen;
+pub(crate) use crate::headers::set_cookie::is_token_for_scripts;
 use crate::net::Authority;
 
 /// The field that asks a browser to throw things away.

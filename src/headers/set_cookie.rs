@@ -110,14 +110,28 @@ pub(crate) fn harden(headers: &mut HeaderMap, app: &AppCookies, answer: &Answer<
     report
 }
 
+/// Whether a cookie is one that the app's own scripts read to send it back: its name says that it is a token against
+/// forgery, and nothing keeps it from them.
+pub(crate) fn is_token_for_scripts(line: &[u8]) -> bool {
+    let cookie = Cookie::parse(line);
+    !cookie.http_only && is_against_forgery(&cookie.name().to_ascii_lowercase())
+}
+
 /// Whether a cookie's name says that it is a session or another proof of who somebody is. Tokens against forgery are
 /// not: scripts must read them.
 fn looks_like_session(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
-    let says = |word: &str| name.windows(word.len()).any(|window| window == word.as_bytes());
-    let forgery = says("csrf") || says("xsrf");
+    let says = |word: &str| contains(&name, word);
     let proof = ["sess", "auth", "token", "remember", "jwt"].into_iter().any(says) || name.ends_with(b"sid");
-    proof && !forgery
+    proof && !is_against_forgery(&name)
+}
+
+fn is_against_forgery(name: &[u8]) -> bool {
+    contains(name, "csrf") || contains(name, "xsrf")
+}
+
+fn contains(name: &[u8], word: &str) -> bool {
+    name.windows(word.len()).any(|window| window == word.as_bytes())
 }
 
 /// One line, taken apart.

@@ -134,7 +134,7 @@ impl Gateway {
     /// Tells the audit log what hardening has found.
     fn tell_hardened(&self, exchange: &Exchange, site: &Site, changed: &Hardened) {
         for (name, what) in &changed.cookies.left_open {
-            if self.shared.told_cookies.is_first(site.id, name, *what) {
+            if self.shared.told_cookies.is_first(site.id, name, what.as_str()) {
                 let (name, reason) = (String::from_utf8_lossy(name), what.as_str());
                 exchange.record(&self.shared.audit, &Event::AppCookieLeft { name: &name, reason });
             }

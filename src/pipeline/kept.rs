@@ -20,6 +20,7 @@ use crate::headers::app_cookies::AppCookies;
 use crate::headers::app_cookies::Keeping;
 use crate::headers::cookies;
 use crate::headers::harden;
+use crate::headers::harden::is_token_for_scripts;
 use crate::pipeline::Gateway;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::kept::visitor::Visitors;
@@ -55,6 +56,7 @@ pub struct VaultSite {
 
 /// Where the cookies of one request are kept.
 pub(crate) struct Kept<'a> {
+    id: usize,
     site: &'a VaultSite,
     policy: &'a AppCookies,
     place: Place<'a>,
@@ -98,7 +100,7 @@ impl Gateway {
             let jar = self.shared.visitors.find(headers, vault, host, oldest);
             Keeper::Visitor { had_one: jar.is_some(), jar: Box::new(jar.unwrap_or_default()) }
         };
-        Ok(Some(Kept { site: vault, policy, place, keeper, taken_over: None }))
+        Ok(Some(Kept { id: site.id, site: vault, policy, place, keeper, taken_over: None }))
     }
 
     /// Takes out of an answer what is kept, and gives back what the browser is to keep for us.
@@ -193,9 +195,20 @@ impl Gateway {
             }
             if kept.policy.exposes(name) {
                 headers.append(SET_COOKIE, line);
+            } else if is_token_for_scripts(line.as_bytes()) {
+                self.note_hidden(exchange, kept, name);
             }
         }
         changes
+    }
+
+    fn note_hidden(&self, exchange: &Exchange, kept: &Kept<'_>, name: &[u8]) {
+        const REASON: &str =
+            "scripts cannot read it: if the app then refuses what they send, name it in cookies.expose";
+        if self.shared.told_cookies.is_first(kept.id, name, REASON) {
+            let name = String::from_utf8_lossy(name);
+            exchange.record(&self.shared.audit, &Event::AppCookieHidden { name: &name, reason: REASON });
+        }
     }
 
     fn note_dropped(&self, exchange: &Exchange, name: &[u8], refused: Refused) {

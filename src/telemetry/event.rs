@@ -192,6 +192,13 @@ pub enum Event<'a> {
         /// How many.
         cookies: usize,
     },
+    /// A cookie that scripts seem to read is in the vault, where they cannot: told once.
+    AppCookieHidden {
+        /// The cookie's name.
+        name: &'a str,
+        /// What that may break, and what to write then.
+        reason: &'a str,
+    },
     /// A cookie of the app's was not made as safe as it could be, for the app's sake: told once.
     AppCookieLeft {
         /// The cookie's name.
@@ -348,6 +355,7 @@ kinds! {
     IdentityHeaderStripped  "malicious_extraneous"        Warn     Refused Limited;
     SessionCookieRejected   "session_token_rejected"      Warn     Refused Limited;
     AppCookieLeft           "app_cookie_left"             Info     Allowed Limited;
+    AppCookieHidden         "app_cookie_hidden"           Info     Allowed Limited;
     AppCookieDropped        "app_cookie_dropped"          Warn     Failure Limited;
     AppCookieEvicted        "app_cookie_evicted"          Warn     Success Limited;
     WouldRefuse             "authz_fail_observed"         Info     Allowed Limited;
@@ -425,18 +433,14 @@ impl Event<'_> {
             Self::SessionRevoked { target } => line.text(Key::Named("target"), target),
             Self::AuthzFail { required } => line.text(Key::Named("required"), required),
             Self::IdentityHeaderStripped { name } => line.text(Key::Named("header"), name),
-            Self::AppCookieLeft { name, reason: text } | Self::AppCookieDropped { name, reason: text } => {
-                line.text(reason, text);
-                line.text(Key::Named("cookie"), name);
-            }
+            Self::AppCookieHidden { name, reason: text }
+            | Self::AppCookieLeft { name, reason: text }
+            | Self::AppCookieDropped { name, reason: text } => reasoned(line, text, ("cookie", name)),
             Self::AppCookieEvicted { cookies } => line.number(Key::Named("cookies"), cookies as u64),
             Self::Startup { version } => line.text(Key::Named("version"), version),
             Self::Shutdown { cut } => line.number(Key::Named("cut"), cut as u64),
             Self::CertificateReloaded { file } => line.text(Key::Named("file"), file),
-            Self::CertificateReloadFailed { file, reason: text } => {
-                line.text(reason, text);
-                line.text(Key::Named("file"), file);
-            }
+            Self::CertificateReloadFailed { file, reason: text } => reasoned(line, text, ("file", file)),
             Self::UsersReloaded { users } => line.number(Key::Named("users"), users as u64),
             Self::Suppressed { kind, events } => {
                 line.text(Key::Named("kind"), kind.name());
@@ -448,6 +452,11 @@ impl Event<'_> {
             }
         }
     }
+}
+
+fn reasoned(line: &mut Line<'_>, reason: &str, (name, value): (&'static str, &str)) {
+    line.text(Key::Named("reason"), reason);
+    line.text(Key::Named(name), value);
 }
 
 fn administration(line: &mut Line<'_>, (actor, action): (&str, &'static str), ended: Option<usize>) {

@@ -416,3 +416,15 @@ def test_the_shared_store_holds_no_name_and_no_value(pair, redis, recorder):
     person.fetch("/set")
     dump = "".join(str(redis.say("DUMP", key)) for key in redis.say("KEYS", "*"))
     assert "alice" in dump and canary not in dump and "secretname" not in dump
+
+
+def test_a_token_that_the_apps_scripts_cannot_read_is_told_of_once(vault, recorder):
+    sets(recorder, "/forms", "_xsrf=1; Path=/", "CSRF-Token=2", "csrf_kept=3; HttpOnly", "plain=4")
+    person, block = sign_in(vault), sign_in(vault, host="block.test")
+    sets(recorder, "/shown", "csrftoken=5")
+    for _ in range(3):
+        person.visit("/forms")
+        block.visit("/shown")
+    vault.wait_event("app_cookie_hidden")
+    told = [event["cookie"] for event in vault.events() if event["event"].startswith("app_cookie_hidden")]
+    assert told == ["_xsrf", "CSRF-Token"]
