@@ -5,30 +5,21 @@ pub mod active;
 use crate::doctor::finding::Check;
 use crate::doctor::finding::Mend;
 
-const HARDEN: Option<Mend> = Some(Mend {
-    setting: "sites[].cookies",
-    value: "harden",
-    default: true,
-    says: "the app's cookies get safe attributes",
-});
-const LOGIN: Option<Mend> = Some(Mend {
-    setting: "sites[].login",
-    value: "all",
-    default: true,
-    says: "nobody reaches the app without the gateway's own session, whose id is 256 random bits and new at every login",
-});
+const fn harden(says: &'static str) -> Mend {
+    Mend { setting: "sites[].cookies", value: "harden", default: true, says }
+}
+const fn login(says: &'static str) -> Mend {
+    Mend { setting: "sites[].login", value: "all", default: true, says }
+}
+const fn enforce(says: &'static str) -> Mend {
+    Mend { setting: "sites[].mode", value: "enforce", default: true, says }
+}
 const VAULT: Option<Mend> = Some(Mend {
     setting: "sites[].cookies",
     value: "vault",
     default: false,
     says: "the app's cookies stay on the server: the browser gets the gateway's own alone, with 256 random bits, and what it \
            sends under the app's names counts for nothing",
-});
-const MODE: Option<Mend> = Some(Mend {
-    setting: "sites[].mode",
-    value: "enforce",
-    default: true,
-    says: "the gateway sets it on every answer, and takes out what names the software",
 });
 
 /// Cookies travel over TLS only.
@@ -37,7 +28,7 @@ pub static COOKIE_SECURE: Check = Check {
     standard: "COOKIE-1",
     source: "ASVS 5.0 3.3.1, NIST SP 800-63B-4 §5.1.1",
     good: "every cookie is Secure",
-    mend: HARDEN,
+    mend: Some(harden("every cookie of the app's becomes Secure")),
 };
 /// Scripts cannot read the session.
 pub static COOKIE_HTTP_ONLY: Check = Check {
@@ -45,7 +36,9 @@ pub static COOKIE_HTTP_ONLY: Check = Check {
     standard: "COOKIE-2",
     source: "ASVS 5.0 3.3.4, NIST SP 800-63B-4 §5.1.1",
     good: "the session cookie is HttpOnly",
-    mend: HARDEN,
+    mend: Some(harden(
+        "cookies of the app's whose names look like a session's become HttpOnly; with `vault` no script sees any",
+    )),
 };
 /// The cookie stays on its host.
 pub static COOKIE_HOST_ONLY: Check = Check {
@@ -53,7 +46,7 @@ pub static COOKIE_HOST_ONLY: Check = Check {
     standard: "COOKIE-3",
     source: "ASVS 5.0 3.3.3, RFC 6265bis §4.1.2.3",
     good: "the session cookie is for this host alone",
-    mend: HARDEN,
+    mend: Some(harden("cookies of the app's lose their Domain, so they go to this host alone")),
 };
 /// No other host can plant it.
 pub static COOKIE_PREFIX: Check = Check {
@@ -69,7 +62,9 @@ pub static COOKIE_SAME_SITE: Check = Check {
     standard: "COOKIE-5",
     source: "ASVS 5.0 3.3.2, NIST SP 800-63B-4 §5.1.1",
     good: "the session cookie says SameSite=Lax or Strict",
-    mend: HARDEN,
+    mend: Some(harden(
+        "cookies of the app's that say nothing become SameSite=Lax; one that says None stays so, but for `vault`",
+    )),
 };
 /// It is gone with the browser.
 pub static COOKIE_LIFETIME: Check = Check {
@@ -130,7 +125,9 @@ pub static ID_IN_URL: Check = Check {
     standard: "SID-4",
     source: "ASVS 5.0 14.2.1, OWASP Session Management",
     good: "no session is carried in an address",
-    mend: LOGIN,
+    mend: Some(login(
+        "nobody reaches the app without the gateway's own session, which is in no address: the app's alone opens nothing",
+    )),
 };
 /// No cache hands it to the next.
 pub static ID_CACHED: Check = Check {
@@ -142,7 +139,7 @@ pub static ID_CACHED: Check = Check {
         setting: "sites[].headers.cache",
         value: "no-store",
         default: true,
-        says: "pages the app says nothing about are not kept, and nothing protected is shared",
+        says: "protected pages that say nothing of caching are not kept, and `public` becomes private",
     }),
 };
 /// Nothing goes in the clear.
@@ -168,7 +165,7 @@ pub static HSTS: Check = Check {
         setting: "sites[].headers.hsts",
         value: "\"max-age=31536000\"",
         default: false,
-        says: "every https answer says so; without it the gateway promises one day",
+        says: "every https answer says so, for a year; by default the gateway says a day, on port 443 alone",
     }),
 };
 /// The certificate is good.
@@ -181,7 +178,7 @@ pub static TLS_CERTIFICATE: Check = Check {
         setting: "tls.certificates",
         value: "[{ cert: app.pem, key: app.key }]",
         default: false,
-        says: "a certificate of an authority that browsers know; new files are picked up without a restart",
+        says: "files with a certificate of an authority that browsers know; new ones need no restart",
     }),
 };
 /// So is the protocol.
@@ -194,7 +191,7 @@ pub static TLS_VERSION: Check = Check {
         setting: "tls.min_version",
         value: "\"1.2\"",
         default: true,
-        says: "nothing older is spoken",
+        says: "the gateway speaks nothing older",
     }),
 };
 /// No other site shows it in a frame.
@@ -207,7 +204,7 @@ pub static FRAMING: Check = Check {
         setting: "sites[].headers.frame_ancestors",
         value: "\"'self'\"",
         default: true,
-        says: "every page is framed by the site itself alone",
+        says: "only the site itself shows its pages in a frame; a frame-ancestors that the app sends stays",
     }),
 };
 /// Types are what they say.
@@ -216,7 +213,7 @@ pub static NOSNIFF: Check = Check {
     standard: "WEB-9",
     source: "ASVS 5.0 3.4.4",
     good: "browsers do not guess types (X-Content-Type-Options: nosniff)",
-    mend: MODE,
+    mend: Some(enforce("every answer says nosniff")),
 };
 /// Addresses stay here.
 pub static REFERRER_POLICY: Check = Check {
@@ -224,7 +221,7 @@ pub static REFERRER_POLICY: Check = Check {
     standard: "WEB-10",
     source: "ASVS 5.0 3.4.5",
     good: "other sites are not told the addresses of its pages",
-    mend: MODE,
+    mend: Some(enforce("every answer has a Referrer-Policy; what the app says itself stays")),
 };
 /// Other origins cannot read it.
 pub static CORS: Check = Check {
@@ -236,7 +233,7 @@ pub static CORS: Check = Check {
         setting: "session.cookie.same_site",
         value: "lax",
         default: true,
-        says: "what scripts of other sites ask for arrives without the gateway's session",
+        says: "what scripts of other sites ask for arrives without the gateway's session, so they read what strangers may",
     }),
 };
 /// Passwords travel in the body of a POST over TLS.
@@ -245,7 +242,7 @@ pub static LOGIN_FORM: Check = Check {
     standard: "PWD-11",
     source: "ASVS 5.0 14.2.1, NIST SP 800-63B-4 §3.1.1.2",
     good: "the password is sent to this site, by POST, over TLS",
-    mend: LOGIN,
+    mend: Some(login("the gateway asks for the password on a page of its own, by POST and over TLS alone")),
 };
 /// Versions are nobody's business.
 pub static BANNER: Check = Check {
@@ -253,7 +250,9 @@ pub static BANNER: Check = Check {
     standard: "LOG-11",
     source: "ASVS 5.0 13.4.6",
     good: "answers do not name the software and its version",
-    mend: MODE,
+    mend: Some(enforce(
+        "Server, X-Powered-By and others that name the software are taken out of every answer",
+    )),
 };
 /// Errors say nothing, and are as safe as pages.
 pub static ERROR_PAGE: Check = Check {
@@ -261,7 +260,9 @@ pub static ERROR_PAGE: Check = Check {
     standard: "WEB-15",
     source: "ASVS 5.0 3.4, 16.5.1",
     good: "error pages have the same headers and tell nothing of the inside",
-    mend: MODE,
+    mend: Some(enforce(
+        "error pages get the headers that others have; what they show of the inside is the app's debug mode to switch off",
+    )),
 };
 
 /// Nobody reaches the app past the gateway; looked at where the app's address is told.

@@ -80,6 +80,7 @@ def test_what_is_printed_for_people_says_the_same(demo):
     assert text.returncode == 1 and text.stderr == ""
     assert "FAIL  cookie_secure  (COOKIE-1: ASVS 5.0 3.3.1" in text.stdout
     assert "mend: `sites[].cookies: harden` (the default)" in text.stdout
+    assert "a setting of Vestibule in front of the app" in text.stdout
     assert "\x1b" not in text.stdout
     assert re.search(r"\n5 failed, \d+ to look at, \d+ fine, \d+ not checked\n$", text.stdout)
 

@@ -43,6 +43,12 @@ pub(super) fn write(out: &mut impl Write, report: &Report, colour: bool) -> io::
     for (reason, names) in reasons {
         paragraph(out, INDENT, FURTHER, &format!("{}: {reason}", names.join(", ")))?;
     }
+    if report.findings.iter().any(|finding| finding.mend().is_some()) {
+        writeln!(
+            out,
+            "\nwhat mends is a setting of Vestibule in front of the app; `sites[]` is the site's block"
+        )?;
+    }
     if !report.active {
         writeln!(
             out,

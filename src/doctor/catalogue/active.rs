@@ -7,7 +7,8 @@ const LOGIN: Option<Mend> = Some(Mend {
     setting: "sites[].login",
     value: "all",
     default: true,
-    says: "the gateway's own session gets a new id at every login, ends on the server at logout, and opens the app alone",
+    says: "only the gateway's own session opens the app: it comes in a cookie alone, has a new id after every login, and ends on the \
+           server at logout, which is a POST",
 });
 const CSRF: Option<Mend> = Some(Mend {
     setting: "sites[].csrf",
@@ -50,7 +51,7 @@ pub static LOGOUT_CLEARS: Check = Check {
         setting: "sites[].cookies",
         value: "harden",
         default: true,
-        says: "the app's cookies of path / are expired at the gateway's logout",
+        says: "the gateway's logout expires the app's cookies too",
     }),
 };
 /// It is a POST.
@@ -100,7 +101,7 @@ pub static TWO_AT_ONCE: Check = Check {
         setting: "session.max_per_user",
         value: "1",
         default: false,
-        says: "so many sessions of one user at most; ten if nothing is written",
+        says: "a user has one session, and a new login ends the one before; by default there are ten",
     }),
 };
 /// Private pages are not kept.
@@ -113,7 +114,7 @@ pub static PRIVATE_CACHED: Check = Check {
         setting: "sites[].headers.cache",
         value: "no-store",
         default: true,
-        says: "pages that the app says nothing about are no-store, and public ones become private",
+        says: "protected pages that say nothing of caching are no-store, and `public` becomes private",
     }),
 };
 /// The session counts in its cookie alone.
