@@ -199,7 +199,9 @@ async fn foreign(client: &mut Client, seen: &mut Seen) {
 }
 
 async fn missing(client: &mut Client, seen: &mut Seen) {
-    let path = format!("/vestibule-doctor-{}", data_encoding::HEXLOWER.encode(&random::<6>()));
+    // Eight digits, which a report shows.
+    let number = u32::from_be_bytes(random()) % 100_000_000;
+    let path = format!("/vestibule-doctor-{number:08}");
     let Some(url) = seen.target.page(&path) else { return };
     if let Ok(answer) = client.send(Ask::get(url.clone())).await {
         seen.missing = Some(Visit::new(url, answer, seen.now));
