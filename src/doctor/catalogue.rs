@@ -152,7 +152,7 @@ pub static HTTPS_ONLY: Check = Check {
         setting: "listen.http_redirect",
         value: "\"0.0.0.0:80\"",
         default: false,
-        says: "plain HTTP only leads to https, without any cookie",
+        says: "plain HTTP only leads to https (`listen.https`), without any cookie",
     }),
 };
 /// Browsers remember that.

@@ -218,7 +218,8 @@ mod tests {
         #[test]
         fn a_made_up_id_is_never_the_one_it_is_like(value in "[a-zA-Z0-9_.%~=é-]{0,64}") {
             let like = made_up_like(&value);
-            prop_assert_ne!(&like, &value);
+            let same = like.chars().zip(value.chars()).filter(|(one, other)| one == other).count();
+            prop_assert!(like.len() != value.len() || value.chars().count() - same >= 4, "{} {}", like, value);
         }
     }
 

@@ -140,9 +140,13 @@ fn same_site(acted: &Acted) -> Option<SameSite> {
 
 fn logout_by_get(acted: &Acted) -> Finding {
     let (status, says) = match same_site(acted) {
-        None | Some(SameSite::None) => {
+        Some(SameSite::None) => {
             (Status::Fail, "an address alone logs out: any picture on any page can do it")
         }
+        None => (
+            Status::Fail,
+            "an address alone logs out: a link on any page does it, and in some browsers a picture",
+        ),
         Some(SameSite::Lax) => {
             (Status::Warn, "an address alone logs out: a link does it that somebody follows on any page")
         }

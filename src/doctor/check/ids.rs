@@ -65,7 +65,7 @@ fn evidence(compared: &Comparison) -> String {
     let ids = count(compared.samples, "id", "ids");
     let fixed = match compared.fixed {
         0 => String::new(),
-        fixed => format!(", {fixed} of them the same in all"),
+        fixed => format!(", {fixed} of which are the same in all"),
     };
     let characters = count(compared.length, "character", "characters");
     format!("{ids} of {characters}{fixed}; at most {:.0} bits", compared.bits)
