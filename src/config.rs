@@ -160,9 +160,17 @@ fn shape(root: &Node, findings: &mut Findings) -> Option<File> {
     if matches!(root.value, Value::Map(_)) {
         return File::read(root, "", findings);
     }
-    let what = if matches!(root.value, Value::Null) { "empty" } else { "not a block of settings" };
+    let (at, what) = match root.value {
+        Value::Null => (None, "empty"),
+        Value::Bool(_)
+        | Value::Whole(_)
+        | Value::Number(_)
+        | Value::Text(_)
+        | Value::List(_)
+        | Value::Map(_) => (Some(root.at), "not a block of settings"),
+    };
     findings.missing(
-        None,
+        at,
         format!("the configuration is {what}"),
         "name the app at least: `sites: [ { upstream: http://127.0.0.1:5000 } ]`",
     );

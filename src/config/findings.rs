@@ -18,6 +18,8 @@ pub(crate) struct Findings {
     list: Vec<Finding>,
     /// Whether an error was found after the list was full.
     more: bool,
+    /// Settings that somebody meant to write, by their paths: what takes their default's place was not asked for.
+    unread: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,27 @@ impl Findings {
         self.note(Severity::Error, Some(at), text, "remove the line");
     }
 
+    /// Notes that the setting at `path` stands there, but could not be read, which was told.
+    pub(crate) fn unread(&mut self, path: String) {
+        // Whoever has more than that to mend looks again.
+        if self.unread.len() < MOST {
+            self.unread.push(path);
+        }
+    }
+
+    /// Whether the setting at `path`, a block it would stand in, or something in it could not be read.
+    pub(crate) fn is_unread(&self, path: &str) -> bool {
+        let is_in = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.unread.iter().any(|unread| is_in(path, unread) || is_in(unread, path))
+    }
+
+    /// Whether something was noted at a value.
+    pub(crate) fn concern(&self, at: At) -> bool {
+        self.list.iter().any(|finding| finding.at == Some(at))
+    }
+
     /// Whether an error was noted.
     pub(crate) fn stop(&self) -> bool {
         self.more || self.list.iter().any(|finding| finding.severity == Severity::Error)
@@ -90,8 +113,8 @@ impl Findings {
             .into_iter()
             .map(|finding| Problem {
                 severity: finding.severity,
-                // What was not written stands nowhere: the file's beginning is shown for it.
-                span: tree::locate(text, finding.at.unwrap_or_default()),
+                // What was not written stands nowhere: a line that is shown for it would be taken for the culprit.
+                span: finding.at.and_then(|at| tree::locate(text, at)),
                 beside: finding.beside.and_then(|(at, what)| Some((tree::locate(text, at)?, what))),
                 text: finding.text,
                 help: Some(finding.help),

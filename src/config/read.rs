@@ -111,11 +111,13 @@ impl<'a> Section<'a> {
     /// The value of `key`.
     pub(crate) fn setting<T: Read>(&self, key: &str, findings: &mut Findings) -> Option<Given<T>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        let value = if matches!(entry.node.value, Value::Null) {
-            T::null()
-        } else {
-            T::read(&entry.node, &join(self.path, key), findings)
-        };
+        let is_null = matches!(entry.node.value, Value::Null);
+        let path = join(self.path, key);
+        let value = if is_null { T::null() } else { T::read(&entry.node, &path, findings) };
+        // A variable that is not set left `null` behind, and was told of.
+        if value.is_none() && (!is_null || findings.concern(entry.node.at)) {
+            findings.unread(path);
+        }
         value.map(|value| Given { value, at: entry.node.at })
     }
 
@@ -155,7 +157,11 @@ fn unknown_key(entry: &Entry, path: &str, keys: Keys, findings: &mut Findings) {
     } else if keys.later.contains(&&*entry.key) {
         findings.later(entry.at, &full);
     } else {
-        let help = nearest::nearest(&entry.key, keys.known).map_or_else(
+        let meant = nearest::nearest(&entry.key, keys.known);
+        if let Some(known) = meant {
+            findings.unread(join(path, known));
+        }
+        let help = meant.map_or_else(
             || match crate::config::file::home_of(&entry.key) {
                 Some(home) => format!("`{}` belongs {home}", entry.key),
                 None => format!("known here: {}", keys.known.join(", ")),
@@ -292,8 +298,12 @@ impl<T: Read> Read for Vec<Given<T>> {
             return None;
         };
         let items = nodes.iter().enumerate().filter_map(|(place, node)| {
-            let value = T::read(node, &format!("{path}[{place}]"), findings)?;
-            Some(Given { value, at: node.at })
+            let path = format!("{path}[{place}]");
+            let value = T::read(node, &path, findings);
+            if value.is_none() {
+                findings.unread(path);
+            }
+            value.map(|value| Given { value, at: node.at })
         });
         Some(items.collect())
     }

@@ -43,6 +43,7 @@ pub(super) fn listen(file: &ListenFile, state_dir: &Path, check: &mut Check<'_>)
     if let Some(given) = &file.http
         && plain
         && trusted_proxies.is_empty()
+        && !check.findings.is_unread("listen.trusted_proxies")
     {
         check.findings.error(
             given.at,

@@ -82,7 +82,7 @@ fn host(all: &File, sites: &[Site], check: &mut Check<'_>) -> Option<LoginHost> 
 fn users(file: &LoginFile, needed: bool, check: &mut Check<'_>) -> PathBuf {
     let given = file.password.users.as_ref();
     let path = check.path(given.map_or("users.yaml", |given| &given.value.0));
-    if !needed && given.is_none() {
+    if given.is_none() && (!needed || check.findings.is_unread("login.password.users")) {
         return path;
     }
     let at = given.map(|given| given.at);
@@ -95,7 +95,8 @@ fn users(file: &LoginFile, needed: bool, check: &mut Check<'_>) -> PathBuf {
         let help = if path.exists() {
             "mend it there; until then nobody could log in".to_owned()
         } else {
-            format!("make it with `vestibule users add NAME --file {}`", path.display())
+            let another = if given.is_none() { ", or name yours in `login.password.users`" } else { "" };
+            format!("make it with `vestibule users add NAME --file {}`{another}", path.display())
         };
         check.findings.missing(at, text, &help);
     }

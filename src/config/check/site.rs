@@ -65,7 +65,8 @@ fn site(
     let upstream = file.upstream.as_ref().map_or(&none, |given| &given.value.0);
     let own_body = file.limits.body.as_ref().or(all.limits.body.as_ref());
     switches(file, check);
-    let hosts = hosts(given, names, check);
+    let is_unread = check.findings.is_unread(&format!("sites[{id}].hosts"));
+    let hosts = hosts(given, names.filter(|_| !is_unread), check);
     let mount = file.path.as_ref().map_or_else(|| "/".to_owned(), |path| mount(path, check));
     let login = login(file, (&hosts, &mount), check);
     let lifetime = clocks::of_site(&file.session, &all.session, &login, check);

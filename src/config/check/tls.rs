@@ -32,6 +32,9 @@ pub(super) fn tls(file: &File, check: &mut Check<'_>) -> TlsSettings {
 /// The hosts of sites that name none: those of the certificates. Nothing if a certificate cannot be used: that was
 /// noted, and then nobody can tell.
 pub(super) fn hosts(tls: &TlsSettings, check: &Check<'_>) -> Option<Vec<Host>> {
+    if is_unread(check) {
+        return None;
+    }
     let development = || DEVELOPMENT_HOSTS.iter().filter_map(|name| Host::parse(name));
     let mut hosts = Vec::new();
     for (place, files) in tls.certificates.iter().enumerate() {
@@ -44,6 +47,10 @@ pub(super) fn hosts(tls: &TlsSettings, check: &Check<'_>) -> Option<Vec<Host>> {
     hosts.sort();
     hosts.dedup();
     Some(hosts)
+}
+
+fn is_unread(check: &Check<'_>) -> bool {
+    ["tls.certificates", "tls.generate"].iter().any(|path| check.findings.is_unread(path))
 }
 
 /// Warns of hosts that no certificate is for. Where one is made for development it is for all of them; a certificate that
@@ -74,7 +81,9 @@ pub(super) fn coverage(file: &File, tls: &TlsSettings, check: &mut Check<'_>) {
 fn certificates(file: &File, generate: bool, check: &mut Check<'_>) -> Vec<CertificateFiles> {
     let Some(list) = &file.tls.certificates else {
         let files = CertificateFiles { cert: check.path(CERT), key: check.path(KEY) };
-        look_at(&files, (None, None), generate, check);
+        if !is_unread(check) {
+            look_at(&files, (None, None), generate, check);
+        }
         return vec![files];
     };
     if list.value.is_empty() {
@@ -109,7 +118,10 @@ fn look_at(
         (true, _) => check.findings.missing(
             cert,
             format!("there is no certificate at `{}`", files.cert.display()),
-            "correct the path (it begins at this configuration's folder), or write `tls: { generate: true }` for a development certificate",
+            match cert {
+                Some(_) => "correct the path (it begins at this configuration's folder), or write `tls: { generate: true }` for a development certificate",
+                None => "name yours in `tls.certificates`, or write `tls: { generate: true }` for a development certificate",
+            },
         ),
         (false, true) => check.findings.missing(
             key,
