@@ -138,6 +138,35 @@ fn the_example_loads_without_problems_or_warnings() {
     assert_eq!(loaded.config.sites.len(), 4);
 }
 
+#[test]
+fn whoever_follows_the_help_for_a_proxy_is_not_told_more() {
+    let load = |network: &str| {
+        let text = format!(
+            "{{listen: {{trusted_proxies: ['{network}']}}, tls: {{generate: true}}, sites: [{{upstream: 'http://127.0.0.1:5000', login: none}}]}}"
+        );
+        match config::parse(&text, Path::new("config.yaml"), &OUTSIDE) {
+            Ok(loaded) => loaded.warnings,
+            Err(problems) => problems,
+        }
+    };
+    for network in [
+        "0.0.0.0/0",
+        "::/0",
+        "0.0.0.0/1",
+        "::/1",
+        "::ffff:0.0.0.0/96",
+        "::ffff:0.0.0.0/97",
+        "::ffff:10.0.0.0/104",
+    ] {
+        let said = load(network);
+        let help = said.iter().find_map(|problem| problem.help.clone()).unwrap();
+        match help.strip_prefix("write `").and_then(|rest| rest.strip_suffix('`')) {
+            Some(written) => assert!(load(written).is_empty(), "{network}: {help}"),
+            None => assert_eq!(help, "name the networks of your own proxies alone", "{network}"),
+        }
+    }
+}
+
 /// Every key that `schema` describes, as a path such as `.sites.upstream.idle`, and what it says of it; lists add
 /// nothing to a path.
 fn keys_of_schema(schema: &Value, root: &Value, path: &str, keys: &mut BTreeMap<String, String>) {
