@@ -136,6 +136,9 @@ pub(crate) fn tell(shared: &Shared, event: &CertificateEvent) {
         }
         CertificateEvent::ReloadFailed { file, error } => {
             let (file, reason) = (file.display().to_string(), error.to_string());
+            if !shared.audit.is_beside_diagnostics() {
+                tracing::error!("the certificate {file} stays as it was read before: {reason}");
+            }
             shared.audit.record(&context, &Event::CertificateReloadFailed { file: &file, reason: &reason });
         }
     }

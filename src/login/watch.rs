@@ -47,7 +47,9 @@ impl Login {
             Err(error) => {
                 let reason = with_cause(&error);
                 if told.as_deref() != Some(&*reason) {
-                    tracing::error!("the users file stays as it was read before: {reason}");
+                    if !self.audit.is_beside_diagnostics() {
+                        tracing::error!("the users file stays as it was read before: {reason}");
+                    }
                     self.announce(&Event::UsersReloadFailed { reason: &reason });
                     *told = Some(reason);
                 }

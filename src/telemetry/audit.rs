@@ -31,6 +31,7 @@ pub struct Audit(Option<Arc<Journal>>);
 #[derive(Debug)]
 struct Journal {
     outlet: Outlet,
+    is_beside_diagnostics: bool,
     format: Format,
     node: String,
     ledger: Mutex<Ledger>,
@@ -87,7 +88,7 @@ impl Audit {
     /// If the file cannot be opened for appending.
     pub fn start(sink: &AuditSink, format: Format) -> io::Result<Self> {
         match sink {
-            AuditSink::Stderr => Self::writing_to(io::stderr(), format),
+            AuditSink::Stderr => Self::open(io::stderr(), true, format),
             AuditSink::File(path) => Self::writing_to(open(path)?, format),
             AuditSink::Off => Ok(Self::silent()),
         }
@@ -98,8 +99,17 @@ impl Audit {
     /// # Errors
     /// If the system gives no thread.
     pub fn writing_to(sink: impl Write + Send + 'static, format: Format) -> io::Result<Self> {
+        Self::open(sink, false, format)
+    }
+
+    fn open(
+        sink: impl Write + Send + 'static,
+        is_beside_diagnostics: bool,
+        format: Format,
+    ) -> io::Result<Self> {
         Ok(Self(Some(Arc::new(Journal {
             outlet: Outlet::start(PLAN, sink)?,
+            is_beside_diagnostics,
             format,
             node: node(),
             ledger: Mutex::new(Ledger { floods: Floods::new(), reported_lost: 0 }),
@@ -126,6 +136,11 @@ impl Audit {
         let Some(journal) = &self.0 else { return };
         let mut ledger = journal.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         journal.settle(&mut ledger, now);
+    }
+
+    /// Whether its lines stand among those of the diagnostic log, which then need not say the same.
+    pub fn is_beside_diagnostics(&self) -> bool {
+        self.0.as_ref().is_some_and(|journal| journal.is_beside_diagnostics)
     }
 
     /// Lines that did not reach their place.

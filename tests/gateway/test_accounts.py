@@ -112,6 +112,21 @@ def test_a_users_file_that_cannot_be_used_is_seen_in_the_figures(bench):
     wait_until(lambda: bench.events()[-1]["event"] == "sys_users_reload", "it is said")
 
 
+@pytest.mark.parametrize(("audit", "told"), [("stderr", "sys_users_reload_fail"), ("off", "stays as it was read before")])
+def test_a_users_file_that_cannot_be_used_is_told_of_once(bench, audit, told):
+    bench.stop()
+    bench.config["log"]["audit"] = audit
+    bench.start()
+    wait_until(lambda: bench.figure("vestibule_users_current") == 1, "the users file is read")
+    rewrite(bench.users, "users:", "users: [")
+    wait_until(lambda: bench.figure("vestibule_users_current") == 0, "the users file is read again")
+    lines = lambda: [line for line in bench.process.errors().splitlines() if str(bench.users) in line]
+    wait_until(lines, "it is said")
+    bench.stop()
+    [line] = lines()
+    assert told in line
+
+
 def leave_after_sending(person, target, fields):
     """Sends a form, and closes the connection while it is worked on."""
     body = urlencode(fields).encode()
