@@ -56,13 +56,13 @@ pub struct SessionsArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum SessionsAction {
-    /// List all sessions, or those of one user
+    /// List all sessions, or those of one user or of one app's own login
     List {
         /// Only this user's.
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
-        /// The site whose app's own login the user is of, as the list has it [default: the users file]
-        #[arg(long, value_name = "SITE", requires = "user")]
+        /// Only those of this site's own login, as the list has it [default: with `--user` the users file, else all]
+        #[arg(long, value_name = "SITE")]
         realm: Option<String>,
         /// So many at most.
         #[arg(long, value_name = "NUMBER")]
@@ -106,7 +106,7 @@ pub fn run(arguments: SessionsArgs) -> Result<(), Failure> {
         None => configured(arguments.config)?,
     });
     match action {
-        Checked::List { user, limit } => list(&socket, user.as_ref(), limit, json),
+        Checked::List { whose, limit } => list(&socket, &whose, limit, json),
         Checked::Show(id) => show(&socket, &id, json),
         Checked::End(id) => {
             let ended: Ended = socket.ask("DELETE", &format!("/api/sessions/{id}"))?;
@@ -130,19 +130,31 @@ pub fn run(arguments: SessionsArgs) -> Result<(), Failure> {
 
 /// An action whose ids and names can be meant.
 enum Checked {
-    List { user: Option<UserName>, limit: Option<usize> },
+    List { whose: Whose, limit: Option<usize> },
     Show(String),
     End(String),
     EndUser(UserName),
     EndAll { yes: bool },
 }
 
+/// Whose sessions are listed.
+enum Whose {
+    All,
+    /// Everybody's who logged in to an app at its own page.
+    Realm(String),
+    User(UserName),
+}
+
 impl Checked {
     fn new(action: SessionsAction) -> Result<Self, Failure> {
         Ok(match action {
             SessionsAction::List { user, realm, limit } => {
-                let user = user.map(|user| user_name(&user, realm.as_deref())).transpose()?;
-                Self::List { user, limit }
+                let whose = match (user, realm) {
+                    (Some(user), realm) => Whose::User(user_name(&user, realm.as_deref())?),
+                    (None, Some(realm)) => Whose::Realm(realm),
+                    (None, None) => Whose::All,
+                };
+                Self::List { whose, limit }
             }
             SessionsAction::Show { id } => Self::Show(session_id(&id)?),
             SessionsAction::End { id } => Self::End(session_id(&id)?),
@@ -204,7 +216,7 @@ fn configured(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     Ok(if there.exists() { there } else { here })
 }
 
-fn list(socket: &Socket, user: Option<&UserName>, limit: Option<usize>, json: bool) -> anyhow::Result<()> {
+fn list(socket: &Socket, whose: &Whose, limit: Option<usize>, json: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let mut table = Table::default();
     let (mut shown, mut after) = (0, None);
@@ -213,9 +225,17 @@ fn list(socket: &Socket, user: Option<&UserName>, limit: Option<usize>, json: bo
         if most == 0 {
             break;
         }
-        let of_user = user.map(|user| format!("&{}", of_user(user))).unwrap_or_default();
-        let mut page: Listing =
-            socket.ask("GET", &format!("/api/sessions?limit={most}{of_user}{}", behind(after.as_deref())))?;
+        let (asked, of_user) = match whose {
+            Whose::All => (most, String::new()),
+            Whose::User(user) => (most, format!("&{}", of_user(user))),
+            // No store knows the sessions of a realm: they are picked out of all.
+            Whose::Realm(_) => (PAGE, String::new()),
+        };
+        let mut page: Listing = socket
+            .ask("GET", &format!("/api/sessions?limit={asked}{of_user}{}", behind(after.as_deref())))?;
+        if let Whose::Realm(realm) = whose {
+            page.sessions.retain(|session| session.realm.as_ref() == Some(realm));
+        }
         // A store may give more than it is asked for.
         page.sessions.truncate(most);
         if json {
@@ -237,7 +257,10 @@ fn list(socket: &Socket, user: Option<&UserName>, limit: Option<usize>, json: bo
         (true, 0) => writeln!(out, "[]")?,
         (true, _) => writeln!(out, "\n]")?,
         (false, 0) => {
-            let others = user.map(|user| namesakes(socket, user)).transpose()?.flatten();
+            let others = match whose {
+                Whose::User(user) => namesakes(socket, user)?,
+                Whose::All | Whose::Realm(_) => None,
+            };
             let others = others.map(|others| format!(" But {others}")).unwrap_or_default();
             writeln!(io::stderr(), "There is no session.{others}")?;
         }

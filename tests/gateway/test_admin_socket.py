@@ -11,6 +11,7 @@ import pytest
 
 from support.gateway import BINARY
 from support.gateway import run
+from support.legacy import Legacy
 from support.person import Person
 from support.waiting import wait_until
 
@@ -107,6 +108,22 @@ def test_the_command_lists_and_shows_who_is_there(office):
     assert len(command(office, "list", "--limit", "1").stdout.splitlines()) == 2
     for text in (table, shown, json.dumps(listed)):
         assert bob.cookie not in text and alice.cookie not in text
+
+
+def test_the_command_lists_those_of_one_apps_login(make_gateway, recorder):
+    app = Legacy()
+    own = {"hosts": ["app.test"], "upstream": app.upstream, "login": {"app": {"success": {"status": 302}}}}
+    gateway = make_gateway("office-realm", [{"hosts": ["rec.test"], "upstream": recorder.upstream}, own])
+    sign_in(gateway, "bob")
+    for name in ("alice", "bob"):
+        Person(gateway, "app.test").submit("/login", {"username": name, "password": "right"})
+    sign_in(gateway, "carol")
+    listed = lambda *more: [one["user"] for one in json.loads(command(gateway, "list", "--json", *more).stdout)]
+    assert sorted(listed()) == ["alice", "bob", "bob", "carol"]
+    assert sorted(listed("--realm", "app.test/")) == ["alice", "bob"]
+    assert len(listed("--realm", "app.test/", "--limit", "1")) == 1
+    assert listed("--realm", "other.test/") == []
+    app.close()
 
 
 def test_an_ended_session_is_over_at_once_and_the_person_is_told(office):
