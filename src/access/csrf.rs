@@ -159,11 +159,14 @@ pub fn is_logout(headers: &HeaderMap, method: &Method, own: &Authority, scheme: 
     if ahead || provenance(headers, own, scheme) != Provenance::Own {
         return false;
     }
+    if !refers_here(headers, own, scheme) {
+        return false;
+    }
     if *method != Method::GET {
         return !is_safe(method);
     }
     let document = headers.get(SEC_FETCH_DEST).is_none_or(|dest| dest.as_bytes() == b"document");
-    document && is_by_person(headers) && refers_here(headers, own, scheme)
+    document && is_by_person(headers)
 }
 
 /// Whether a request whose browser does not say where it comes from names no page of another site.

@@ -306,14 +306,16 @@ fn loose(text: &str) -> Cow<'_, str> {
     unpadded(fold(text))
 }
 
-/// The path without the dots and blanks at its names' ends, which file systems of Windows drop.
+/// The path without the dots and blanks at its names' ends, which file systems of Windows drop, and without blanks before
+/// them, which some frameworks do (CVE-2016-5007).
 fn unpadded(path: Cow<'_, str>) -> Cow<'_, str> {
     const PADDING: [char; 2] = ['.', ' '];
-    if !path.split('/').any(|segment| segment.ends_with(PADDING)) {
+    let bare = |segment: &str| !segment.ends_with(PADDING) && !segment.starts_with(' ');
+    if path.split('/').all(bare) {
         return path;
     }
-    let segments: Vec<_> = path.split('/').map(|segment| segment.trim_end_matches(PADDING)).collect();
-    Cow::Owned(segments.join("/"))
+    let trimmed = |segment: &str| segment.trim_end_matches(PADDING).trim_start_matches(' ').to_owned();
+    Cow::Owned(path.split('/').map(trimmed).collect::<Vec<_>>().join("/"))
 }
 
 #[cfg(test)]

@@ -140,13 +140,21 @@ impl Devices {
     /// What the device is known by, if somebody was logged in on it who has not left since. Whoever that was, it is of our
     /// making.
     pub(crate) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
+        self.last(headers).filter(|last| {
+            let parts = Parts::of(&last.device);
+            parts.is_some_and(|parts| parts.cleared.is_empty() && parts.holds == Holds::OwnersCookies.byte())
+        })
+    }
+
+    /// What the device is known by, if anybody was logged in on it, whether or not they have left since.
+    pub(crate) fn last(&self, headers: &HeaderMap) -> Option<Vouched> {
         let Found::One(value) = find(headers, DEVICE_COOKIE) else { return None };
         let device = from_base64url(value)?;
-        let parts = Parts::of(&device).filter(|parts| parts.cleared.is_empty())?;
+        let parts = Parts::of(&device)?;
         let vouched =
             self.0.verify(&[VOUCHED, parts.id, &[parts.holds], parts.owner, parts.tag], parts.vouch);
         let owner = *parts.owner;
-        (vouched && parts.holds == Holds::OwnersCookies.byte()).then_some(Vouched { device, owner })
+        vouched.then_some(Vouched { device, owner })
     }
 
     /// Whether a device that is known by this is `user`'s.
@@ -178,7 +186,7 @@ impl Devices {
     }
 }
 
-/// A device that somebody was logged in on who has not left since.
+/// A device that somebody was logged in on.
 #[derive(Debug)]
 pub(crate) struct Vouched {
     /// What it is known by.

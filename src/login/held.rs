@@ -284,7 +284,7 @@ impl Login {
         headers: &HeaderMap,
         name: &UserName,
     ) -> Result<usize, StoreError> {
-        let (Some(last), Some(holder)) = (self.devices.vouched(headers), Holder::known(headers)) else {
+        let (Some(last), Some(holder)) = (self.devices.last(headers), Holder::known(headers)) else {
             return Ok(0);
         };
         if self.devices.is_of(&last.device, name) {

@@ -147,7 +147,9 @@ impl Gateway {
         let Some(authority) = exchange.authority() else { return Err(Reject::BadHost) };
         let reason = match csrf::provenance(&head.headers, authority, exchange.scheme) {
             Provenance::Foreign(reason) => reason,
-            Provenance::Own if is_safe && csrf::is_foreign(&head.headers, authority, exchange.scheme) => {
+            Provenance::Own
+                if (is_safe || leaves()) && csrf::is_foreign(&head.headers, authority, exchange.scheme) =>
+            {
                 "Referer is another site's"
             }
             Provenance::Own => return Ok(()),

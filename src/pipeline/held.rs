@@ -91,7 +91,7 @@ pub(crate) fn is_candidate(exchange: &Exchange, site: &Site, need: Need, head: &
 fn passes_by(site: &Site, path: &str) -> bool {
     CanonicalPath::parse(path).map_or(true, |path| {
         site.login.app().is_some_and(|app| app.is_own_path(&path))
-            || site.logout.as_ref().is_some_and(|logout| logout.is_at(&path))
+            || site.logout.as_ref().is_some_and(|logout| logout.may_be_at(&path))
     })
 }
 

@@ -301,7 +301,7 @@ def test_neither_a_login_of_the_apps_nor_its_logout_is_kept(make_gateway):
         person.submit("/login", {"username": "eve", "password": "right"})
         wait_until(lambda: not person.authenticated(), "the idle limit", within=10)
         mark = legacy.mark()
-        for target in ("/LOGIN", "/Login/", "/logout"):
+        for target in ("/LOGIN", "/Login/", "/logout", "/Logout", "/logout/", "/logout."):
             assert send(person, target, b"username=ada&kennwort=x").status == 401, target
         assert posts(legacy, mark) == []
     finally:
@@ -354,6 +354,17 @@ def test_another_users_login_destroys_what_is_of_that_browser_alone(make_gateway
     _, page = back_in(elsewhere, elsewhere.kept, "erin")
     assert confirm(elsewhere, page).status == 303
     assert [seen.body for seen in posts(app, mark)] == [f"a={id(elsewhere)}".encode()]
+
+
+def test_another_users_login_destroys_it_though_its_owner_has_left_since(holding, app):
+    person = idled_out(holding)
+    mark = app.mark()
+    place, _ = back_in(person, person.submit("/save", FORM))
+    person.logout()
+    person.login("alice")
+    person.logout()
+    person.login("bob")
+    assert person.visit(place).status == 410 and posts(app, mark) == []
 
 
 def test_a_form_that_asks_for_a_fresh_login_is_held_too(holding, app):

@@ -135,7 +135,9 @@ def test_a_path_that_could_be_read_two_ways_opens_nothing(gateway, recorder, pat
      "/admin%2fx", "/admin%3bx", "/admin/../admin/x", "//admin/x", "/x/../admin/x", "/admin\\x", "/./admin",
      # full-width letters, blanks other than U+0020 and what shows nothing, at a name's end and within
      "/%ef%bd%81dmin/x", "/%ef%bc%a1DMIN", "/admin%c2%a0/x", "/admin%e3%80%80", "/admin%e1%9a%80/x", "/admin%e2%80%a8/x",
-     "/ad%e2%80%8bmin/x", "/ad%c2%admin/x", "/%ef%bb%bfadmin", "/admin%e2%80%8d.%c2%a0/x", "/admin/%e2%80%8b/x"],
+     "/ad%e2%80%8bmin/x", "/ad%c2%admin/x", "/%ef%bb%bfadmin", "/admin%e2%80%8d.%c2%a0/x", "/admin/%e2%80%8b/x",
+     # and before it
+     "/%20admin", "/%20admin/x", "/%c2%a0Admin%20/x", "/%e3%80%80admin"],
 )  # fmt: skip
 def test_a_restriction_cannot_be_spelled_away(gateway, alice, recorder, path):
     mark = recorder.mark()

@@ -5,6 +5,9 @@ import time
 
 import pytest
 
+from support.gateway import PASSWORDS
+from support.gateway import add_user
+from support.gateway import run
 from support.person import SESSION
 from support.person import SESSIONS
 from support.person import Form
@@ -99,6 +102,32 @@ def test_nothing_is_left_to_anybody_else_and_nothing_for_ever(resuming, app, way
         wait_until(lambda: time.monotonic() > over, "the end of the window", within=10)
     person.login("bob")
     assert sent(person, app) == []
+
+
+@pytest.mark.parametrize("store", ["memory", "disk"])
+@pytest.mark.parametrize("way", ["end-all", "end-user", "other groups"])
+def test_whoever_ends_sessions_from_outside_ends_those_that_wait_too(make_gateway, app, work, store, way):
+    name = f"resume-{way.replace(' ', '-')}-{store}"
+    users = work / f"{name}.yaml"
+    add_user(users, "bob", PASSWORDS["bob"])
+    session = {"store": store, "max_per_user": 50}
+    gateway = make_gateway(name, sites(app, resume_window="5m"), session=session, login={"password": {"users": str(users)}})
+    # Some are noticed to be over, and some not.
+    unnoticed = [Person(gateway) for _ in range(2)]
+    for person in unnoticed:
+        person.login("bob")
+        assert person.fetch("/set").status == 200
+    noticed = [idled_out(gateway) for _ in range(2)]
+    if way == "end-all":
+        run("sessions", "end-all", "--yes", "--config", gateway.file)
+    elif way == "end-user":
+        run("sessions", "end-user", "bob", "--config", gateway.file)
+    else:
+        users.write_text(users.read_text().replace("  bob:\n", "  bob:\n    groups: [others]\n"))
+        gateway.wait_event("sys_users_reload")
+    for person in (*unnoticed, *noticed):
+        person.login("bob")
+        assert sent(person, app) == [], way
 
 
 def test_a_restart_does_not_lose_it(make_gateway, app):
