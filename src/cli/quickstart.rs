@@ -47,8 +47,8 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443
 /// Arguments of `vestibule quickstart`.
 #[derive(Debug, Args)]
 pub struct QuickstartArgs {
-    /// Where the app is, such as <http://127.0.0.1:5000>
-    #[arg(long, value_name = "URL")]
+    /// Where the app is.
+    #[arg(long, value_name = "URL", help = "Where the app is, such as http://127.0.0.1:5000")]
     pub upstream: String,
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -151,8 +151,9 @@ pub(crate) fn write(args: &QuickstartArgs, kind: FirstPassword) -> Result<Writte
     // Proven before anything is written; the users file may be about to be made.
     let outside = Outside { users: &|_path| Ok(()), ..cli::outside() };
     let parsed = config::parse(&text, &path, &outside);
-    let config =
-        parsed.map_err(|problems| if kept { problems.into() } else { of_arguments(&problems) })?.config;
+    let config = parsed
+        .map_err(|problems| if kept { problems.into() } else { of_arguments(args, &text, &problems) })?
+        .config;
     if kept {
         contradiction(args, &path, &config).map_or(Ok(()), Err)?;
     }
@@ -167,23 +168,28 @@ pub(crate) fn write(args: &QuickstartArgs, kind: FirstPassword) -> Result<Writte
     Ok(Written { config: path, password, kept })
 }
 
-/// What is wrong with the arguments: there is no file yet in which it could be shown.
-fn of_arguments(problems: &Problems) -> Failure {
+/// What is wrong with the arguments, which made `text`: there is no file yet in which it could be shown.
+fn of_arguments(args: &QuickstartArgs, text: &str, problems: &Problems) -> Failure {
+    let listen = args.listen.map(|listen| ("--listen: ", quoted(&listen.to_string())));
+    let options: Vec<_> = std::iter::once(("--upstream: ", quoted(&args.upstream))).chain(listen).collect();
     let told = problems.iter().filter(|problem| problem.severity == Severity::Error).map(|problem| {
-        let help = problem.help.iter().map(|help| format!("\n  {help}"));
-        std::iter::once(problem.text.clone()).chain(help).collect::<String>()
+        let value = problem.span.clone().and_then(|span| text.get(span));
+        let option =
+            options.iter().find(|(_, written)| value == Some(written)).map_or("", |(option, _)| option);
+        let help = problem.help.as_ref().map(|help| format!("\n  {help}")).unwrap_or_default();
+        format!("{option}{}{help}", problem.text)
     });
     Failure::Usage(told.collect::<Vec<_>>().join("\n"))
 }
 
 /// What the arguments ask for and the configuration that is there does not say.
 fn contradiction(args: &QuickstartArgs, path: &Path, config: &Config) -> Option<Failure> {
-    let wanted =
-        config::parse(&configuration(args), path, &Outside { users: &|_path| Ok(()), ..cli::outside() });
+    let text = configuration(args);
+    let wanted = config::parse(&text, path, &Outside { users: &|_path| Ok(()), ..cli::outside() });
     let servers = |config: &Config| config.sites.first().map(|site| site.upstream.servers.clone());
     let upstream = match wanted {
         Ok(wanted) => servers(&wanted.config) != servers(config),
-        Err(problems) => return Some(of_arguments(&problems)),
+        Err(problems) => return Some(of_arguments(args, &text, &problems)),
     };
     let listen = args.listen.filter(|listen| !config.listen.https.contains(listen));
     let (flag, key) = match (upstream, listen) {

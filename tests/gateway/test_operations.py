@@ -372,15 +372,16 @@ def test_quickstart_says_if_there_is_no_app_yet(work, recorder, answers):
 
 
 @pytest.mark.parametrize(
-    ("upstream", "said", "write"),
+    ("arguments", "said", "write"),
     [
-        ("localhost:5000", "is not the address of an app", "`http://localhost:5000`"),
-        ("http://app.example", "plain HTTP to `app.example`", "`https://app.example`"),
+        (["--upstream", "localhost:5000"], "--upstream: `localhost:5000` is not the address of an app", "`http://localhost:5000`"),
+        (["--upstream", "http://app.example"], "--upstream: plain HTTP to `app.example`", "`https://app.example`"),
+        (["--upstream", ""], "--upstream: ", "at least one character"),
     ],
 )
-def test_quickstart_speaks_of_its_arguments_and_of_no_file_that_is_not_there(work, upstream, said, write):
+def test_quickstart_speaks_of_its_arguments_and_of_no_file_that_is_not_there(work, arguments, said, write):
     folder = work / "quick-wrong"
-    done = run("quickstart", "--upstream", upstream, "--dir", folder, check=False)
+    done = run("quickstart", *arguments, "--dir", folder, check=False)
     assert done.returncode == 2 and not folder.exists()
     assert said in done.stderr and write in done.stderr and "vestibule.yaml" not in done.stderr
 
