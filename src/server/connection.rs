@@ -11,7 +11,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use hyper::server::conn::http2::Builder as Http2Builder;
 use hyper::server::conn::http2::Connection as Http2Connection;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
@@ -77,11 +76,10 @@ pub(super) struct Shared {
     pub(super) figures: Arc<Figures>,
 }
 
-/// The builders of one worker: made once, used for each of its connections.
+/// The builder of one worker: made once, used for each of its HTTP/1 connections.
 #[derive(Debug)]
 pub(super) struct Protocols {
     http1: http1::Builder,
-    http2: Http2Builder<Local>,
 }
 
 impl Protocols {
@@ -99,7 +97,7 @@ impl Protocols {
         if limits.headers > 100 {
             http1.max_headers(limits.headers);
         }
-        Self { http1, http2: http2::builder(limits) }
+        Self { http1 }
     }
 }
 
@@ -129,7 +127,8 @@ pub(super) async fn serve<S: Handler>(
     let head = HeadLimits { bytes: shared.limits.header_bytes, fields: shared.limits.headers };
     let service = Watched::new(handler(Arc::new(peer)), Arc::clone(&pulse), head);
     let ended = if speaks_http2(&transport) {
-        let conversation = Box::pin(protocols.http2.serve_connection(transport, service));
+        let conversation =
+            Box::pin(http2::builder(&shared.limits, Arc::clone(&pulse)).serve_connection(transport, service));
         drive(conversation, &pulse, &shared).await
     } else {
         let guard = Guard::new(transport, head);

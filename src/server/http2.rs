@@ -1,5 +1,6 @@
 //! HTTP/2: its limits, and what the h2 crate lets through but we do not (RFC 9113 §8.2.1, §8.3.1).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -14,6 +15,7 @@ use hyper_util::rt::TokioTimer;
 use crate::headers::cookies;
 use crate::net::Authority;
 use crate::server::Limits;
+use crate::server::pulse::Pulse;
 use crate::server::refusal::Refusal;
 use crate::server::scanner::HeadLimits;
 use crate::server::stream::Stream;
@@ -25,7 +27,7 @@ const MAX_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 // What of an answer waits for a slow client, per stream.
-const SEND_BUFFER: usize = 64 * 1024;
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
 // Requests taken back before we looked at them (CVE-2023-44487), and streams we reset for the client's faults
 // (CVE-2025-8671), in the life of a connection, before it is ended.
 const MAX_EARLY_RESETS: usize = 20;
@@ -35,14 +37,17 @@ const MAX_ERROR_RESETS: usize = 200;
 const READ_ON: usize = 96 * 1024;
 // What each field counts for beside its bytes (RFC 9113 §6.5.2).
 const PER_FIELD: usize = 32;
+// Finds clients behind a load balancer that are gone without a word; whether the next machine is gone TCP finds sooner. A
+// PING stands behind what was sent before it, which over a slow link takes its time.
 const PING_EVERY: Duration = Duration::from_secs(30);
-const PONG_WITHIN: Duration = Duration::from_secs(20);
+const PONG_WITHIN: Duration = Duration::from_mins(5);
 
-/// Runs hyper's stream tasks on this worker.
-#[derive(Clone, Copy, Debug)]
+/// Runs hyper's stream tasks of one connection on this worker.
+#[derive(Clone, Debug)]
 pub(super) struct Local {
     /// How long a client may take nothing of an answer.
     patience: Duration,
+    pulse: Arc<Pulse>,
 }
 
 impl<F> hyper::rt::Executor<F> for Local
@@ -51,13 +56,13 @@ where
     F::Output: 'static,
 {
     fn execute(&self, stream: F) {
-        drop(tokio::task::spawn_local(Stream::new(stream, self.patience)));
+        drop(tokio::task::spawn_local(Stream::new(stream, self.patience, Arc::clone(&self.pulse))));
     }
 }
 
-/// A builder with our limits.
-pub(super) fn builder(limits: &Limits) -> Builder<Local> {
-    let mut builder = Builder::new(Local { patience: limits.idle_timeout });
+/// A builder with our limits, for the connection of this pulse.
+pub(super) fn builder(limits: &Limits, pulse: Arc<Pulse>) -> Builder<Local> {
+    let mut builder = Builder::new(Local { patience: limits.idle_timeout, pulse });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)

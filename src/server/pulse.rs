@@ -171,9 +171,24 @@ impl Pulse {
         self.abandoned.load(Relaxed)
     }
 
+    /// How many bytes the socket has taken in all.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Whether the socket takes nothing more for now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
+    /// How many requests are being answered.
+    pub(super) fn busy(&self) -> u32 {
+        self.busy.load(Relaxed)
+    }
+
     /// Whether a handler works.
     pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Relaxed) > 0
+        self.busy() > 0
     }
 
     /// Whether a request has come, or is coming.

@@ -1,6 +1,7 @@
 """Answers that nobody takes are given up, each by itself; those whose app or reader is slow are not."""
 
 import contextlib
+import socket
 import threading
 import time
 
@@ -119,6 +120,26 @@ def test_a_slow_reader_is_let_read_for_as_long_as_it_reads(make_gateway, app):
             assert client.streams[slow].reset is None
         assert len(client.streams[slow].body) > 8 * (1 << 17)
         wait_until(lambda: client.drain(0.1) or client.streams[slow].reset is not None, "and no longer", within=15)
+
+
+def test_over_a_slow_link_each_of_many_streams_has_its_turn(make_gateway, app):
+    """A page with many pictures on a bad day: all are read, as fast as they come."""
+    patience, streams, size, rate = 2, 60, 600_000, 800_000
+    app.on("/picture", answer(body=b"z" * size))
+    sites = [{"hosts": ["rec.test"], "upstream": app.upstream, "rules": [{"path": "/*", "allow": "anyone"}]}]
+    gateway = make_gateway("stalled-slow-link", sites, limits={"idle_timeout": f"{patience}s"})
+    with connect(gateway, 6_000_000) as client:
+        client.wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
+        client.send_raw(WindowUpdateFrame(0, window_increment=1 << 28).serialize())
+        pictures = [client.streams[client.open(request(gateway.authority(), "/picture"))] for _ in range(streams)]
+        got = lambda: sum(len(picture.body) for picture in pictures)
+        began = time.monotonic()
+        while time.monotonic() < began + 5 * patience:
+            client.read_one()
+            # As slow as the link is.
+            time.sleep(max(0, got() / rate - (time.monotonic() - began)))
+        wait_until(lambda: client.drain(0.1) or got() == streams * size, "all come", within=20)
+        assert [picture.reset for picture in pictures] == [None] * streams
 
 
 def test_an_app_that_thinks_is_waited_for(gateway):

@@ -8,6 +8,7 @@ from hyperframe.frame import DataFrame
 from hyperframe.frame import Frame
 from hyperframe.frame import GoAwayFrame
 from hyperframe.frame import HeadersFrame
+from hyperframe.frame import PingFrame
 from hyperframe.frame import RstStreamFrame
 from hyperframe.frame import SettingsFrame
 
@@ -89,6 +90,10 @@ class Http2:
             except TimeoutError:
                 return
 
+    def read_one(self):
+        """Reads one frame."""
+        self._read()
+
     def _read(self):
         while len(self._buffer) < 9:
             self._receive()
@@ -116,6 +121,8 @@ class Http2:
         if isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
             self.settings.update(frame.settings)
             self.send_raw(SettingsFrame(0, flags=["ACK"]).serialize())
+        elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
+            self.send_raw(PingFrame(0, frame.opaque_data, flags=["ACK"]).serialize())
         elif isinstance(frame, GoAwayFrame):
             self.goaway = frame.error_code
         elif isinstance(frame, HeadersFrame) and stream:
