@@ -341,6 +341,13 @@ fn prove(app: &AppLogin, at: At, check: &mut Check<'_>) {
         return;
     }
     tell_apart(rule, at, check);
+    if app.user == UserSource::Form && (rule.header.is_some() || !rule.json.is_empty()) {
+        check.findings.warning(
+            Some(at),
+            "`login.app`: the answer says that somebody is in, and the form who: if the app passes people on whom it knows, whatever they type, they are let in under any name".to_owned(),
+            "take the name from the answer where it has one, such as `user: { json: user.name }` or `user: { header: X-User }`",
+        );
+    }
     let redirects = |status: &StatusCode| status.is_redirection();
     let named = !rule.status.is_empty();
     if named && !rule.location.is_empty() && !rule.status.iter().any(redirects) {
