@@ -124,7 +124,7 @@ pin_project! {
         body: B,
         turn: Option<Turn>,
         in_frames: bool,
-        // The end of the last piece, see `last_byte`.
+        // The end of the piece that was given last, see `last_byte`.
         kept: Option<Bytes>,
     }
 }
@@ -145,7 +145,7 @@ impl<B: Body<Data = Bytes>> Body for Answer<B> {
         let mut frame = this.body.as_mut().poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &mut frame {
             Piece::Given.leave();
-            if *this.in_frames && this.body.is_end_stream() {
+            if *this.in_frames {
                 *this.kept = frame.data_mut().and_then(last_byte);
             }
         } else {
@@ -159,20 +159,23 @@ impl<B: Body<Data = Bytes>> Body for Answer<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kept {
-            Some(end) => SizeHint::with_exact(end.len() as u64),
-            None => self.body.size_hint(),
+        let mut hint = self.body.size_hint();
+        let kept = self.kept.as_ref().map_or(0, |end| end.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + kept);
         }
+        hint.set_lower(hint.lower() + kept);
+        hint
     }
 }
 
-// A last piece up to this is handed over whole: a hundred of them are little, and a second frame would cost each answer.
+// A piece up to this is handed over whole: a hundred of them are little, and a second frame would cost each answer.
 const SMALL: usize = 1024;
 
-/// Cuts the last byte off the last piece of an answer in frames.
-// hyper hands a piece over once its client has room for a byte, and is done with the stream when it has handed over the
-// last. The rest would lie in memory, timed by nobody, for as long as the client likes. The byte is asked for when all
-// before it is sent, and then goes at once.
+/// Cuts the last byte off a piece of an answer in frames, to be given next.
+// hyper hands a piece over to h2, whole, once its client has room for a byte of it; then it asks for the next, and is done
+// with the stream where there is none. What h2 cannot send would lie there for as long as the client likes, timed by nobody.
+// The byte waits in hyper until there is room for it, and so for all before it: until then the stream is timed.
 fn last_byte(piece: &mut Bytes) -> Option<Bytes> {
     (piece.len() > SMALL).then(|| piece.split_off(piece.len() - 1))
 }

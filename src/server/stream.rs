@@ -1,12 +1,13 @@
 //! One HTTP/2 stream: the task that answers a request and sends the answer on, ended when its client takes nothing of it.
 //!
-//! hyper drives a stream in a task of its own, takes a piece of the answer, and asks for the next once the client has given
-//! room for that one and a byte more. Whether it waits for the client or for the app is seen by [`Piece`], which the answer
-//! leaves behind for the stream around it. Each stream waits for itself: what moves on another one says nothing about it,
-//! unless the link is full, so that all of them wait for each other.
+//! hyper drives a stream in a task of its own: it takes a piece of the answer, waits until its client has room for a byte of
+//! it, hands it on, and asks for the next. Whether it waits for the client or for the app is seen by [`Piece`], which the
+//! answer leaves behind for the stream around it. What was handed on may lie there unsent, and with the last piece the task
+//! is over; so the answer gives the last byte of each large piece by itself (`exchange.rs`), and that waits for the rest. Of
+//! what no client takes, nothing but a kilobyte a stream outlives its patience.
 //!
-//! With the last piece the task is over, so the answer keeps the end of a large one back until there is room for it
-//! (`exchange.rs`): of what no client takes, nothing but a kilobyte a stream outlives its patience.
+//! Each stream waits for itself: what moves on another one says nothing about it,
+//! unless the link is full, so that all of them wait for each other.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -54,7 +55,7 @@ pin_project! {
         pulse: Arc<Pulse>,
         pieces: u64,
         waits: bool,
-        turn: Turn,
+        share: Share,
         // Most answers are taken at once, and need none.
         deadline: Option<Deadline<(u64, u64)>>,
     }
@@ -63,7 +64,7 @@ pin_project! {
 impl<F> Stream<F> {
     /// For `work`, which drives one stream of the connection with this `pulse`.
     pub(super) fn new(work: F, patience: Duration, pulse: Arc<Pulse>) -> Self {
-        Self { work, patience, pulse, pieces: 0, waits: false, turn: Turn::default(), deadline: None }
+        Self { work, patience, pulse, pieces: 0, waits: false, share: Share::default(), deadline: None }
     }
 }
 
@@ -81,7 +82,7 @@ impl<F: Future> Future for Stream<F> {
             Piece::Given => {
                 *this.pieces = this.pieces.wrapping_add(1);
                 *this.waits = true;
-                *this.turn = Turn { from: this.pulse.written(), waited: 0 };
+                *this.share = Share { from: this.pulse.written(), streams: this.pulse.busy(), waited: 0 };
             }
             Piece::Awaited => *this.waits = false,
         }
@@ -90,9 +91,9 @@ impl<F: Future> Future for Stream<F> {
             return Poll::Pending;
         }
         let deadline = this.deadline.get_or_insert_with(Deadline::new);
-        while deadline.poll(cx, (*this.pieces, this.turn.waited), limit).is_ready() {
-            this.turn.waited += 1;
-            if !this.turn.is_to_come(this.pulse) {
+        while deadline.poll(cx, (*this.pieces, this.share.waited), limit).is_ready() {
+            this.share.waited += 1;
+            if !this.share.is_to_come(this.pulse) {
                 return Poll::Ready(());
             }
         }
@@ -100,22 +101,25 @@ impl<F: Future> Future for Stream<F> {
     }
 }
 
-/// A stream's turn among the others: over a slow link it may be long in coming, though its client takes all it can.
+/// A stream's share of a full link: its turn may be long in coming, though its client takes all it can.
 #[derive(Clone, Copy, Debug, Default)]
-struct Turn {
+struct Share {
     /// What the connection had written when the piece was given.
     from: u64,
+    /// Among how many streams that was.
+    streams: u32,
     /// How many times the patience has passed since then.
     waited: u64,
 }
 
-impl Turn {
+impl Share {
     /// Whether the link is what the piece waits for: it is full, it moves, and has not yet carried twice what all streams
     /// together may have waiting. After that it is this stream that its client does not read.
     fn is_to_come(self, pulse: &Pulse) -> bool {
         const PIECE: u64 = SEND_BUFFER as u64;
         let moved = pulse.written().wrapping_sub(self.from);
-        pulse.is_blocked() && moved >= self.waited * PIECE && moved < 2 * PIECE * u64::from(pulse.busy())
+        let streams = self.streams.max(pulse.busy());
+        pulse.is_blocked() && moved >= self.waited * PIECE && moved < 2 * PIECE * u64::from(streams)
     }
 }
 

@@ -83,12 +83,15 @@ class Http2:
 
     def drain(self, seconds=1.0):
         """Reads what comes for a while."""
+        patience = self.wire.sock.gettimeout()
         self.wire.sock.settimeout(seconds)
-        while not self.closed:
-            try:
+        try:
+            while not self.closed:
                 self._read()
-            except TimeoutError:
-                return
+        except TimeoutError:
+            return
+        finally:
+            self.wire.sock.settimeout(patience)
 
     def read_one(self):
         """Reads one frame."""
