@@ -135,7 +135,7 @@ mod tests {
         samples.trend().unwrap()
     }
 
-    /// Up and down, with a median of nothing.
+    /// Up and down, without a direction.
     fn wobble(at: u64, by: u64) -> u64 {
         (at * 7919) % (2 * by + 1)
     }

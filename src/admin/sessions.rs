@@ -204,7 +204,7 @@ impl Clerk<'_> {
     }
 
     async fn end_all(&self, from: Option<&Cursor>) -> Done {
-        let page = self.desk.sessions.list_kept(from, END_STEP).await?;
+        let page = self.desk.sessions.list_stored(from, END_STEP).await?;
         let done = self.desk.sessions.end_each(&page.sessions, Why::Administrator).await;
         self.tell("end_all", Some(ended(&done)), self.context());
         Ok(json(StatusCode::OK, &Ended { ended: done?, next: page.next.as_ref().map(act::written) }))

@@ -211,12 +211,13 @@ const MOST_ADDRESSES: usize = 4;
 /// tried leaves it open.
 pub(crate) async fn reach(app: &Target) -> Reach {
     let addresses = match timeout(PATIENCE, addresses(app, app.url())).await {
-        Ok(Ok(addresses)) => addresses.into_iter().take(MOST_ADDRESSES),
+        Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return Reach::Unknown(error.to_string()),
         Err(_elapsed) => return Reach::Unknown("its name took too long to look up".to_owned()),
     };
-    let mut so_far = None;
-    for address in addresses {
+    let too_many = || Reach::Unknown("its name has more addresses than are tried".to_owned());
+    let mut so_far = (addresses.len() > MOST_ADDRESSES).then(too_many);
+    for address in addresses.into_iter().take(MOST_ADDRESSES) {
         match (reach_address(address).await, &so_far) {
             (taken @ (Reach::Taken | Reach::Own), _) => return taken,
             (_, Some(Reach::Unknown(_))) => {}

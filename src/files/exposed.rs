@@ -39,7 +39,7 @@ fn open_folder(found: &Metadata, real: &Path) -> Exposed {
     let real = real.display();
     if is_sticky(found) {
         return Exposed {
-            what: "is a folder in which everybody can make files".to_owned(),
+            what: "is a folder in which others can make files".to_owned(),
             mend: format!("name one of its own, such as `{real}/vestibule`"),
         };
     }
@@ -137,7 +137,10 @@ mod tests {
     fn every_folder_above_counts() {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("a/b/c");
-        fs::create_dir_all(&folder).unwrap();
+        for part in ["a", "a/b", "a/b/c"] {
+            fs::create_dir(place.path().join(part)).unwrap();
+            fs::set_permissions(place.path().join(part), Permissions::from_mode(0o755)).unwrap();
+        }
         let file = folder.join("file");
         fs::write(&file, "x").unwrap();
         fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();

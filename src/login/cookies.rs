@@ -51,10 +51,7 @@ impl Pre {
 
     /// What deletes the cookie.
     pub(crate) fn deletion() -> Option<HeaderValue> {
-        // Both attributes: a zero Max-Age is younger in the grammar than some clients (RFC 6265bis §4.1.1).
-        let cookie =
-            plain(PRE_COOKIE, "").max_age(Duration::ZERO).expires(OffsetDateTime::UNIX_EPOCH).build();
-        HeaderValue::from_str(&cookie.to_string()).ok()
+        deleted(PRE_COOKIE)
     }
 }
 
@@ -120,11 +117,20 @@ impl Devices {
     /// What says of a browser whose cookies of the apps have just been deleted, nobody knows whose they were, that it has
     /// nothing of theirs.
     pub(crate) fn cleared(headers: &HeaderMap) -> Option<HeaderValue> {
-        let Found::One(value) = find(headers, DEVICE_COOKIE) else { return None };
-        let mut bytes = from_base64url(value)?;
-        Parts::of(&bytes).filter(|parts| parts.cleared.is_empty())?;
+        let value = match find(headers, DEVICE_COOKIE) {
+            Found::None => return None,
+            Found::One(value) => from_base64url(value),
+            Found::Several => None,
+        };
+        let Some((mut bytes, cleared)) = value.and_then(|bytes| {
+            let cleared = !Parts::of(&bytes)?.cleared.is_empty();
+            Some((bytes, cleared))
+        }) else {
+            // What cannot be read cannot be added to.
+            return deleted(DEVICE_COOKIE);
+        };
         bytes.push(CLEARED);
-        written_device(&bytes)
+        if cleared { None } else { written_device(&bytes) }
     }
 
     /// What makes this browser a known device of `user`, at their login.
@@ -241,6 +247,12 @@ fn written_device(bytes: &[u8]) -> Option<HeaderValue> {
 /// lasting cookies do.
 const KNOWN_FOR: Duration = Duration::days(180);
 
+fn deleted(name: &str) -> Option<HeaderValue> {
+    // Both attributes: a zero Max-Age is younger in the grammar than some clients (RFC 6265bis §4.1.1).
+    let cookie = plain(name, "").max_age(Duration::ZERO).expires(OffsetDateTime::UNIX_EPOCH).build();
+    HeaderValue::from_str(&cookie.to_string()).ok()
+}
+
 fn plain<'a>(name: &'a str, value: &'a str) -> cookie::CookieBuilder<'a> {
     Cookie::build((name, value)).path("/").secure(true).http_only(true).same_site(SameSite::Lax)
 }
@@ -341,6 +353,8 @@ mod tests {
             let headers = headers(&format!("{DEVICE_COOKIE}={value}"));
             assert_eq!(devices.leftovers(&headers, &alice), Leftovers::Anothers, "{value:?}");
             assert!(devices.vouched(&headers).is_none() && devices.known(&headers, &alice).is_none());
+            let cleared = Devices::cleared(&headers).unwrap();
+            assert!(cleared.to_str().unwrap().contains("Max-Age=0"), "{value:?}");
         }
     }
 

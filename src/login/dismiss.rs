@@ -90,7 +90,7 @@ impl Login {
     async fn look_through(&self) -> Result<(), StoreError> {
         let mut from = None;
         loop {
-            let page = self.sessions.list_kept(from.as_ref(), PAGE).await?;
+            let page = self.sessions.list_stored(from.as_ref(), PAGE).await?;
             let mut strangers = page.sessions;
             strangers.retain(|session| !self.may_stay(session.user()));
             if !strangers.is_empty() {

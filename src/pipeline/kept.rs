@@ -190,13 +190,17 @@ impl Gateway {
                 continue;
             }
             match Cookie::parse(line.as_bytes(), &kept.place, exchange.now) {
-                Ok(cookie) => changes.push(Change::Set(cookie)),
+                Ok(cookie) => {
+                    let is_new = !kept.policy.exposes(name) && !cookie.is_over(exchange.now);
+                    if is_new && is_token_for_scripts(line.as_bytes()) {
+                        self.note_hidden(exchange, kept, name);
+                    }
+                    changes.push(Change::Set(cookie));
+                }
                 Err(refused) => self.note_dropped(exchange, name, refused),
             }
             if kept.policy.exposes(name) {
                 headers.append(SET_COOKIE, line);
-            } else if is_token_for_scripts(line.as_bytes()) {
-                self.note_hidden(exchange, kept, name);
             }
         }
         changes

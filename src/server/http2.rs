@@ -37,8 +37,8 @@ const MAX_ERROR_RESETS: usize = 200;
 const READ_ON: usize = 96 * 1024;
 // What each field counts for beside its bytes (RFC 9113 §6.5.2).
 const PER_FIELD: usize = 32;
-// Finds clients behind a load balancer that are gone without a word; whether the next machine is gone TCP finds sooner. A
-// PING stands behind what was sent before it, which over a slow link takes its time.
+// Finds clients that are gone without a word, while an app has nothing to say to them. A PING stands behind what was sent
+// before it, which over a slow link takes its time: so the answer has long.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_mins(5);
 

@@ -88,6 +88,8 @@ def secrets_in(gateway, work):
 
     def make(name):
         folder = work / name
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
         for part in ("users", "keys", "tls", "state", "admin"):
             (folder / part).mkdir(parents=True, mode=0o700)
         cert, key = Authority(folder, name).issue("rec.test", name)

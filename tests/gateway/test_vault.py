@@ -419,12 +419,13 @@ def test_the_shared_store_holds_no_name_and_no_value(pair, redis, recorder):
 
 
 def test_a_token_that_the_apps_scripts_cannot_read_is_told_of_once(vault, recorder):
-    sets(recorder, "/forms", "_xsrf=1; Path=/", "CSRF-Token=2", "csrf_kept=3; HttpOnly", "plain=4")
+    forms = ("csrf_gone=; Max-Age=0", "__Host-csrf=; Path=/x", "_xsrf=1; Path=/", "csrf_kept=3; HttpOnly", "plain=4", "CSRF-Token=2")
+    sets(recorder, "/forms", *forms)
     person, block = sign_in(vault), sign_in(vault, host="block.test")
     sets(recorder, "/shown", "csrftoken=5")
     for _ in range(3):
         person.visit("/forms")
         block.visit("/shown")
-    vault.wait_event("app_cookie_hidden")
+    vault.wait_event("app_cookie_hidden", '"CSRF-Token"')
     told = [event["cookie"] for event in vault.events() if event["event"].startswith("app_cookie_hidden")]
     assert told == ["_xsrf", "CSRF-Token"]

@@ -30,7 +30,7 @@ impl<S: Store> Sessions<S> {
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, StoreError> {
-        let Page { mut sessions, next } = self.list_kept(from, limit).await?;
+        let Page { mut sessions, next } = self.list_stored(from, limit).await?;
         // Those that are over and were not noticed yet are the sweep's.
         let live = |session: &Arc<Session>| {
             session.why_ended().is_none()
@@ -40,9 +40,9 @@ impl<S: Store> Sessions<S> {
         Ok(Page { sessions, next })
     }
 
-    /// Likewise of all that the store has: those too that are over and wait, locked, to be gone on with. They are ended
-    /// with the others.
-    pub async fn list_kept(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+    /// Some of all sessions in the store, about `limit`: live ones, those that are over and were not noticed yet, and those
+    /// that wait, locked, to be gone on with. Whoever ends all ends these too.
+    pub async fn list_stored(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         let Page { sessions, next } = self.store.list(from, limit).await?;
         Ok(Page { sessions: sessions.into_iter().map(|stored| self.cache.shared(stored)).collect(), next })
     }
