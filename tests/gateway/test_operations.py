@@ -63,7 +63,9 @@ def test_a_pipe_in_place_of_a_secret_file_is_refused_and_not_waited_for(gateway,
 def test_serve_says_where_it_listens(make_gateway, recorder):
     gateway = make_gateway("says-where", [{"hosts": ["rec.test"], "upstream": recorder.upstream}])
     for scheme, port, key in (("https", gateway.port, "https"), ("http", gateway.redirect_port, "http_redirect"), ("http", gateway.admin_port, "admin")):
-        assert f"vestibule: listening on {scheme}://127.0.0.1:{port} (listen.{key})" in gateway.process.said()
+        line = f"vestibule: listening on {scheme}://127.0.0.1:{port} (listen.{key})"
+        # It may be asked before it has said so.
+        wait_until(lambda line=line: line in gateway.process.said(), line)
 
 
 @pytest.mark.parametrize(("mode", "said"), [(0o644, "read by everybody"), (0o660, "changed by others"), (0o640, None)])
