@@ -236,7 +236,7 @@ def looks(tmp_path_factory):
     """All looks, several at a time: each one waits for most of its own."""
     places = {site: Places(tmp_path_factory.mktemp(site.__name__)) for site in SITES}
     asked = {site: site(place) for site, place in places.items()}
-    with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(8 * (os.cpu_count() or 1)) as pool:
         taken = {site: pool.submit(Look, *arguments) for site, arguments in asked.items()}
         done = {site: look.result() for site, look in taken.items()}
     for place in places.values():

@@ -266,7 +266,7 @@ def looks(tmp_path_factory):
         sites.append(Recorder())
         return sites[-1]
 
-    with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(8 * (os.cpu_count() or 1)) as pool:
         looks = {}
         for kind, apps in LOGINS.items():
             for app in apps:
