@@ -113,8 +113,9 @@ pub(crate) fn harden(headers: &mut HeaderMap, app: &AppCookies, answer: &Answer<
 /// Whether a cookie is one that the app's own scripts read to send it back: its name says that it is a token against
 /// forgery, and nothing keeps it from them.
 pub(crate) fn is_token_for_scripts(line: &[u8]) -> bool {
-    let cookie = Cookie::parse(line);
-    !cookie.http_only && is_against_forgery(&cookie.name().to_ascii_lowercase())
+    let name = line.split(|byte| matches!(byte, b'=' | b';')).next().unwrap_or_default();
+    // The name first: apps set their session with every answer, and its line need not be read for this.
+    is_against_forgery(name) && !Cookie::parse(line).http_only
 }
 
 /// Whether a cookie's name says that it is a session or another proof of who somebody is. Tokens against forgery are
@@ -131,7 +132,7 @@ fn is_against_forgery(name: &[u8]) -> bool {
 }
 
 fn contains(name: &[u8], word: &str) -> bool {
-    name.windows(word.len()).any(|window| window == word.as_bytes())
+    name.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// One line, taken apart.
